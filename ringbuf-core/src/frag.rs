@@ -1,0 +1,287 @@
+//! The fragment list: sorted, disjoint, non-adjacent ranges of received octets, at most `N` of them.
+//!
+//! It holds what was received apart from the current in-order run of a stream, and the received parts of an IP
+//! datagram. Ranges that touch are merged at once, so a list without holes has one entry.
+//!
+//! Inserting searches by bisection and shifts the tail, which is cheap for the few dozen ranges that a connection
+//! ever has. A full list refuses an insert that would need one more entry; it changes nothing and says so, and the
+//! caller decides what to give up.
+//!
+//! # Invariants
+//! 1. Every range is non-empty.
+//! 2. `ranges[i].end < ranges[i + 1].start`: sorted, disjoint, not even adjacent.
+
+use crate::seq::{Offset, Range};
+use core::fmt;
+use heapless::Vec;
+
+/// An insert needed one entry more than the list holds. The list is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragListFull;
+
+impl fmt::Display for FragListFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fragment list is full")
+    }
+}
+
+impl core::error::Error for FragListFull {}
+
+/// Sorted disjoint ranges with a fixed capacity of `N` entries.
+///
+/// ```
+/// use ringbuf_core::frag::FragList;
+/// use ringbuf_core::seq::Range;
+/// let mut list = FragList::<4>::new();
+/// list.insert(Range::new(10, 20))?;
+/// list.insert(Range::new(30, 40))?;
+/// list.insert(Range::new(20, 30))?; // closes the hole
+/// assert_eq!(list.as_slice(), [Range::new(10, 40)]);
+/// # Ok::<(), ringbuf_core::frag::FragListFull>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FragList<const N: usize> {
+    ranges: Vec<Range, N>,
+}
+
+impl<const N: usize> FragList<N> {
+    /// An empty list.
+    pub const fn new() -> Self {
+        FragList { ranges: Vec::new() }
+    }
+
+    /// The ranges in ascending order.
+    #[inline]
+    pub fn as_slice(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// Whether no range is held.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether no further entry fits.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.ranges.is_full()
+    }
+
+    /// The lowest range.
+    #[inline]
+    pub fn first(&self) -> Option<Range> {
+        self.ranges.first().copied()
+    }
+
+    /// The highest range.
+    #[inline]
+    pub fn last(&self) -> Option<Range> {
+        self.ranges.last().copied()
+    }
+
+    /// Octets held in all ranges together.
+    pub fn total(&self) -> u64 {
+        self.ranges.iter().map(|r| r.len()).sum()
+    }
+
+    /// The range that holds `offset`.
+    pub fn find(&self, offset: Offset) -> Option<Range> {
+        let i = self.first_ending_after(offset);
+        self.ranges.get(i).copied().filter(|r| r.contains(offset))
+    }
+
+    /// The ranges that share at least one octet with `range`, in ascending order.
+    pub fn overlapping(&self, range: Range) -> &[Range] {
+        if range.is_empty() {
+            return &[];
+        }
+        let from = self.first_ending_after(range.start);
+        let rest = self.ranges.get(from..).unwrap_or_default();
+        let n = rest.partition_point(|r| r.start < range.end);
+        rest.get(..n).unwrap_or_default()
+    }
+
+    /// Whether `insert(range)` would succeed.
+    pub fn can_insert(&self, range: Range) -> bool {
+        !self.ranges.is_full() || range.is_empty() || !self.touching(range).is_empty()
+    }
+
+    /// Adds `range`, merged with every range that it overlaps or touches. An empty range is ignored.
+    ///
+    /// # Errors
+    /// [`FragListFull`] when a new entry is needed and all `N` are taken; nothing is changed.
+    pub fn insert(&mut self, range: Range) -> Result<(), FragListFull> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let touching = self.touching(range);
+        if touching.is_empty() {
+            self.ranges.insert(touching.start, range).map_err(|_| FragListFull)?;
+        } else {
+            self.merge(touching, range);
+        }
+        self.check();
+        Ok(())
+    }
+
+    /// Forgets all octets below `offset`.
+    pub fn trim_below(&mut self, offset: Offset) {
+        let gone = self.ranges.partition_point(|r| r.end <= offset);
+        self.ranges.drain(..gone);
+        if let Some(first) = self.ranges.first_mut() {
+            first.start = first.start.max(offset);
+        }
+        self.check();
+    }
+
+    /// Takes out every range that overlaps or touches `range` and returns the hull of them all. Cannot fail: it
+    /// only ever frees entries.
+    #[must_use]
+    pub fn absorb(&mut self, range: Range) -> Range {
+        let touching = self.touching(range);
+        let hull = self.hull_with(touching.clone(), range);
+        self.ranges.drain(touching);
+        hull
+    }
+
+    /// The first hole at or above `from`: the octets missing between `from` and the next range above it.
+    /// `None` when no range lies above a hole.
+    pub fn first_gap(&self, from: Offset) -> Option<Range> {
+        let start = self.find(from).map_or(from, |r| r.end);
+        let above = self.ranges.partition_point(|r| r.start <= start);
+        self.ranges.get(above).map(|r| Range { start, end: r.start })
+    }
+
+    /// Removes all ranges.
+    pub fn clear(&mut self) {
+        self.ranges.clear();
+    }
+
+    /// Asserts the invariants (debug builds).
+    pub fn check(&self) {
+        debug_assert!(self.ranges.iter().all(|r| !r.is_empty()), "invariant 1");
+        debug_assert!(self.ranges.windows(2).all(|w| w[0].end < w[1].start), "invariant 2");
+    }
+
+    fn first_ending_after(&self, offset: Offset) -> usize {
+        self.ranges.partition_point(|r| r.end <= offset)
+    }
+
+    /// Indices of the ranges that overlap `range` or are adjacent to it; when there are none, the empty index range
+    /// at which it belongs.
+    fn touching(&self, range: Range) -> core::ops::Range<usize> {
+        let from = self.ranges.partition_point(|r| r.end < range.start);
+        let to = self.ranges.partition_point(|r| r.start <= range.end);
+        from..to.max(from)
+    }
+
+    fn merge(&mut self, touching: core::ops::Range<usize>, range: Range) {
+        let hull = self.hull_with(touching.clone(), range);
+        if let Some(slot) = self.ranges.get_mut(touching.start) {
+            *slot = hull;
+        }
+        self.ranges.drain(touching.start + 1..touching.end);
+    }
+
+    fn hull_with(&self, held: core::ops::Range<usize>, range: Range) -> Range {
+        self.ranges.get(held).unwrap_or_default().iter().fold(range, |hull, r| hull.hull(*r))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn list(ranges: &[(u64, u64)]) -> FragList<8> {
+        let mut l = FragList::new();
+        for &(s, e) in ranges {
+            l.insert(Range::new(s, e)).unwrap();
+        }
+        l
+    }
+
+    #[test]
+    fn inserts_merge_with_neighbours_and_overlaps() {
+        type Pairs<'a> = &'a [(u64, u64)];
+        let cases: &[(Pairs<'_>, Pairs<'_>)] = &[
+            (&[(5, 9), (1, 3)], &[(1, 3), (5, 9)]),
+            (&[(5, 9), (9, 12)], &[(5, 12)]),
+            (&[(5, 9), (1, 5)], &[(1, 9)]),
+            (&[(1, 2), (3, 4), (5, 6), (2, 5)], &[(1, 6)]),
+            (&[(1, 2), (3, 4), (5, 6), (0, 9)], &[(0, 9)]),
+            (&[(1, 9), (3, 4)], &[(1, 9)]),
+            (&[(4, 4)], &[]),
+        ];
+        for (input, expected) in cases {
+            let expected: Vec<Range, 8> = expected.iter().map(|&(s, e)| Range::new(s, e)).collect();
+            assert_eq!(list(input).as_slice(), expected.as_slice(), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_list_refuses_a_new_entry_but_takes_what_merges() {
+        let mut l = FragList::<2>::new();
+        l.insert(Range::new(0, 1)).unwrap();
+        l.insert(Range::new(10, 11)).unwrap();
+        let before = l.clone();
+        assert!(!l.can_insert(Range::new(5, 6)));
+        assert_eq!(l.insert(Range::new(5, 6)), Err(FragListFull));
+        assert_eq!(l, before);
+        assert!(l.can_insert(Range::new(1, 2)));
+        l.insert(Range::new(1, 2)).unwrap();
+        assert_eq!(l.as_slice(), [Range::new(0, 2), Range::new(10, 11)]);
+    }
+
+    #[test]
+    fn gaps_are_found_from_any_place() {
+        let l = list(&[(10, 20), (30, 40)]);
+        assert_eq!(l.first_gap(Offset(0)), Some(Range::new(0, 10)));
+        assert_eq!(l.first_gap(Offset(10)), Some(Range::new(20, 30)));
+        assert_eq!(l.first_gap(Offset(25)), Some(Range::new(25, 30)));
+        assert_eq!(l.first_gap(Offset(30)), None);
+        assert_eq!(l.first_gap(Offset(99)), None);
+    }
+
+    /// The naive model: a set of octets.
+    fn octets(l: &FragList<8>) -> BTreeSet<u64> {
+        l.as_slice().iter().flat_map(|r| r.start.0..r.end.0).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_set_of_octets(ops in prop::collection::vec((0_u8..4, 0_u64..40, 0_u64..12), 1..60)) {
+            let mut l = FragList::<8>::new();
+            let mut model = BTreeSet::new();
+            for (op, start, len) in ops {
+                let range = Range::new(start, start + len);
+                match op {
+                    0 | 1 => {
+                        let fits = l.can_insert(range);
+                        prop_assert_eq!(l.insert(range).is_ok(), fits);
+                        if fits { model.extend(start..start + len); }
+                    }
+                    2 => {
+                        l.trim_below(Offset(start));
+                        model.retain(|&o| o >= start);
+                    }
+                    _ => {
+                        let hull = l.absorb(range);
+                        prop_assert!(l.overlapping(hull).is_empty());
+                        prop_assert_eq!(hull, hull.hull(range));
+                        model.retain(|&o| !hull.contains(Offset(o)));
+                    }
+                }
+                prop_assert_eq!(octets(&l), model.clone());
+                prop_assert_eq!(l.total(), model.len() as u64);
+                for probe in 0..56 {
+                    prop_assert_eq!(l.find(Offset(probe)).is_some(), model.contains(&probe));
+                }
+                let hit: u64 = l.overlapping(range).iter().map(|r| r.intersection(range).len()).sum();
+                prop_assert_eq!(hit, model.range(start..start + len).count() as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Bytes in sequence space: the ring under a TCP reassembler, without heap or operating system.
+//!
+//! TCP delivers a stream of octets in segments that come late, twice, overlapping or never. This crate is the part
+//! of a reassembler that has nothing to do with TCP headers: it takes octets at any place of a stream, in any order,
+//! keeps a bounded window of them, and hands them out again in order or by place.
+//!
+//! ```text
+//!   [`seq`]     SeqNum (32 bit, a circle)  ──widen──►  Offset (64 bit, a line; 0 = first payload octet)
+//!   [`frag`]    which ranges were received: sorted, disjoint, bounded
+//!   [`window`]  head, run, next, early ranges: what a write at any offset does. No bytes.
+//!   [`store`]   where the bytes lie: Flat (one slice), or
+//!   [`chunk`]   Chunked (pool of chunks for millions of streams, found by index)
+//!   [`ring`]    window + fragment list + flat store in one: start here
+//! ```
+//!
+//! A reader knows three things apart by type: octets ([`Next::Data`]), octets it will never get ([`Next::Lost`]), and
+//! nothing yet ([`Next::Empty`]).
+//!
+//! ```
+//! use ringbuf_core::{Next, Offset, Range, Ring, SeqNum};
+//!
+//! // A stream whose first octet has sequence number 0xffff_fffe, held in 32 bytes, 4 ranges out of order.
+//! let base = SeqNum(0xffff_fffe);
+//! let mut ring = Ring::<_, 4>::new([0_u8; 32]);
+//! let at = |seq: u32, near: Offset| Offset(SeqNum(seq).position(base, near) as u64);
+//!
+//! let next = ring.window().next();
+//! let written = ring.write(at(2, next), b"efgh"); // arrives first, but belongs behind the wrap
+//! assert_eq!(written.advanced, 0);
+//! let written = ring.write(at(0xffff_fffe, next), b"abcd");
+//! assert_eq!(written.advanced, 8);
+//!
+//! let (mut cursor, mut buf) = (Offset::ZERO, [0; 16]);
+//! assert_eq!(ring.read(&mut cursor, &mut buf), Next::Data(Range::new(0, 8)));
+//! assert_eq!(&buf[..8], b"abcdefgh");
+//! assert_eq!(ring.read(&mut cursor, &mut buf), Next::Empty);
+//! ```
+//!
+//! What it does not do: parse headers, judge segments, follow states (that is `tcp-reasm`), or share a ring between
+//! threads.
+//!
+//! Features: `std` ⊃ `alloc` ⊃ nothing. Without any, nothing allocates; `alloc` adds [`chunk::ChunkPool::with_chunks`].
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+#![deny(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod seq;
+
+pub mod frag;
+
+pub mod overlap;
+
+pub mod store;
+
+pub mod window;
+
+pub mod ring;
+
+pub mod chunk;
+
+pub mod hint;
+
+#[cfg(any(test, feature = "_model"))]
+pub mod model;
+
+pub use frag::FragList;
+pub use overlap::{Conflict, Overlap};
+pub use ring::Ring;
+pub use seq::{Offset, Range, SeqNum};
+pub use store::Store;
+pub use window::{Lookup, Next, Window, Written};

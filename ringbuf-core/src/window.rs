@@ -1,0 +1,487 @@
+//! The window of a stream: which octets are held, and what a write at any offset does to them. Index arithmetic
+//! only: the octets are in a [`Store`], the ranges apart from the current run in a [`FragList`]; both are passed in.
+//! An in-order stream therefore costs the 16 bytes of a [`Window`] and the bytes it holds.
+//!
+//! ```text
+//!            past ranges            current run            early ranges
+//!         ┌──────┐   ┌────┐      ┌────────────────┐        ┌────┐  ┌──────┐
+//!   ──────┴──────┴───┴────┴──────┴────────────────┴────────┴────┴──┴──────┴──────►  offset
+//!         ▲ head             gap (skipped)        ▲ next    hole          ▲ top
+//! ```
+//!
+//! *next* is where in-order data goes on (RCV.NXT as an offset). Ranges above it came early and wait for the hole
+//! before them. When a hole is given up ([`Window::skip`]) it becomes a *gap* and the run before it a past range,
+//! which stays readable by offset until the window moves past it.
+//!
+//! # Invariants
+//! 1. `top - head <= cap`, and `top - next <= ahead <= cap`.
+//! 2. No range of the fragment list touches the current run.
+//! 3. Every octet of the run and of the fragment list is in the store.
+
+use crate::frag::FragList;
+use crate::overlap::{Conflict, Overlap};
+use crate::seq::{Offset, Range};
+use crate::store::Store;
+
+/// Position and size of a stream's window; see the module's drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    next: Offset,
+    /// Octets of the current run that are still held; they end at `next`.
+    run: u32,
+    cap: u32,
+    /// How far above `next` octets are taken.
+    ahead: u32,
+}
+
+/// Why octets of a segment were not stored although nothing was at their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Too far ahead of `next`.
+    BeyondWindow,
+    /// One more out-of-order range than the fragment list holds.
+    TooManyRanges,
+    /// The store has no memory left.
+    NoSpace,
+}
+
+/// What a write would do, computed without doing it: what must be known before the octets are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The part of the segment that lies in the window and can be stored.
+    pub range: Range,
+    /// Octets below this are gone after the write. Above the current head: the write overruns.
+    pub new_head: Offset,
+    /// Octets of the segment below the head: old, and no longer comparable.
+    pub stale: u64,
+    /// Octets of the segment that are already held.
+    pub duplicate: u64,
+    /// Octets of the segment beyond the window.
+    pub beyond: u64,
+}
+
+/// What a write did. All figures are octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Written {
+    /// Stored where nothing was before.
+    pub fresh: u64,
+    /// Already held; kept or replaced as the policy says.
+    pub duplicate: u64,
+    /// Below the head: too old to compare.
+    pub stale: u64,
+    /// Not stored, for the reason in `refusal`.
+    pub refused: u64,
+    /// Held octets that were pushed out at the old end to make room, and octets of this segment that were in order
+    /// but never fitted.
+    pub overrun: u64,
+    /// How far the in-order end moved.
+    pub advanced: u64,
+    /// Why something was refused.
+    pub refusal: Option<Refusal>,
+    /// Where the segment and the held octets differed.
+    pub conflict: Option<Conflict>,
+}
+
+/// What is at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Held: from the offset to the end of the range around it.
+    Held(Range),
+    /// Below the head: no longer held. The value is the head.
+    Below(Offset),
+    /// Missing, with held octets above: the hole from the offset on.
+    Hole(Range),
+    /// At or above everything received.
+    Beyond,
+}
+
+/// What a sequential reader finds at its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// These octets can be read.
+    Data(Range),
+    /// These octets are lost to this reader (pushed out, or a gap in the capture); it goes on at the end.
+    Lost(Range),
+    /// Nothing in order yet.
+    Empty,
+}
+
+impl Window {
+    /// An empty window at offset 0 that holds at most `cap` octets. What comes early may push out all that is in order.
+    pub const fn new(cap: u32) -> Self {
+        Window::with_ahead(cap, cap)
+    }
+
+    /// An empty window at offset 0 that holds at most `cap` octets, of them at most `ahead` that came early. What comes
+    /// early leaves the `cap - ahead` newest octets in order alone.
+    pub const fn with_ahead(cap: u32, ahead: u32) -> Self {
+        Window { next: Offset::ZERO, run: 0, cap, ahead: if ahead < cap { ahead } else { cap } }
+    }
+
+    /// The same limits, empty, and expecting `next`: for a stream whose earlier octets are not held.
+    #[must_use]
+    pub const fn restarted_at(&self, next: Offset) -> Self {
+        Window { next, run: 0, cap: self.cap, ahead: self.ahead }
+    }
+
+    /// End of the in-order data: the offset that is expected next.
+    #[inline]
+    pub const fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// The most octets held, counted from head to top.
+    #[inline]
+    pub const fn cap(&self) -> u32 {
+        self.cap
+    }
+
+    /// The current run: the held octets that end at [`Window::next`].
+    #[inline]
+    pub const fn run(&self) -> Range {
+        Range { start: Offset(self.next.0 - self.run as u64), end: self.next }
+    }
+
+    /// The oldest octet held, or `next` when nothing is.
+    #[inline]
+    pub fn head<const N: usize>(&self, frags: &FragList<N>) -> Offset {
+        let run = self.run().start;
+        frags.first().map_or(run, |r| r.start.min(run))
+    }
+
+    /// One past the highest octet received.
+    #[inline]
+    pub fn top<const N: usize>(&self, frags: &FragList<N>) -> Offset {
+        frags.last().map_or(self.next, |r| r.end.max(self.next))
+    }
+
+    /// The held ranges in ascending order, past and early ones included.
+    pub fn ranges<'a, const N: usize>(
+        &self,
+        frags: &'a FragList<N>,
+    ) -> impl Iterator<Item = Range> + use<'a, N> {
+        let run = self.run();
+        let (past, early) =
+            frags.as_slice().split_at(frags.as_slice().partition_point(|r| r.end < run.start));
+        past.iter().copied().chain((!run.is_empty()).then_some(run)).chain(early.iter().copied())
+    }
+
+    /// What a write of `len` octets at `at` would do.
+    pub fn plan<const N: usize>(&self, frags: &FragList<N>, at: Offset, len: usize) -> Plan {
+        let segment = Range::at(at, len as u64);
+        let head = self.head(frags);
+        let limit = if at <= self.next { segment.end } else { self.next.saturating_add(self.ahead.into()) };
+        let end = segment.end.min(limit);
+        let top = self.top(frags).max(end);
+        let new_head = head.max(Offset(top.0.saturating_sub(self.cap.into())));
+        let range = Range { start: segment.start.max(new_head), end };
+        let held = frags.overlapping(segment).iter().map(|r| r.intersection(segment).len()).sum::<u64>();
+        Plan {
+            range,
+            new_head,
+            stale: head.min(segment.end).since(segment.start),
+            duplicate: held + self.run().intersection(segment).len(),
+            beyond: segment.end.since(limit.max(segment.start)),
+        }
+    }
+
+    /// Stores `data` at `at`; see [`Written`] for what can come of it.
+    pub fn write<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        policy: Overlap,
+        at: Offset,
+        data: &[u8],
+    ) -> Written {
+        if at == self.next && frags.is_empty() && data.len() as u64 <= u64::from(self.cap) {
+            return self.append(store, data);
+        }
+        let plan = self.plan(frags, at, data.len());
+        let mut done = Written { stale: plan.stale, refused: plan.beyond, ..Written::default() };
+        if plan.beyond > 0 {
+            done.refusal = Some(Refusal::BeyondWindow);
+        }
+        if plan.range.is_empty() {
+            return done;
+        }
+        let before = self.next;
+        done.overrun = self.evict(frags, store, plan.new_head);
+        let data = sub_slice(data, at, plan.range);
+        if let Err(refusal) = self.place(frags, store, policy, plan.range, data, &mut done) {
+            done.refused += plan.range.len();
+            done.refusal = Some(refusal);
+        }
+        done.advanced = self.next.since(before);
+        self.check(frags);
+        done
+    }
+
+    /// The common case: the next octets in order, nothing else waiting, no more of them than fit.
+    #[inline]
+    fn append<S: Store>(&mut self, store: &mut S, data: &[u8]) -> Written {
+        let (run, range) = (self.run(), Range::at(self.next, data.len() as u64));
+        let start = run.start.max(Offset(range.end.0.saturating_sub(self.cap.into())));
+        let overrun = start.since(run.start);
+        if overrun > 0 {
+            store.discard_below(start);
+            self.set_run(Range { start, end: run.end });
+        }
+        if store.reserve(range).is_err() {
+            return Written {
+                refused: range.len(),
+                overrun,
+                refusal: Some(Refusal::NoSpace),
+                ..Written::default()
+            };
+        }
+        store.put(range.start, data);
+        self.set_run(Range { start, end: range.end });
+        Written { fresh: range.len(), advanced: range.len(), overrun, ..Written::default() }
+    }
+
+    fn place<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        policy: Overlap,
+        range: Range,
+        data: &[u8],
+        done: &mut Written,
+    ) -> Result<(), Refusal> {
+        let joins_run = self.joins_run(range);
+        if !joins_run && !frags.can_insert(range) {
+            // A past range makes room: what waits is worth more than what was passed.
+            done.overrun += self.evict_past(frags, store).ok_or(Refusal::TooManyRanges)?;
+        }
+        store.reserve(range).map_err(|_| Refusal::NoSpace)?;
+        done.conflict = self.conflict(frags, store, range.start, data);
+        done.duplicate = self.put(frags, store, policy, range, data);
+        done.fresh = range.len() - done.duplicate;
+        if joins_run {
+            self.set_run(frags.absorb(self.run().hull(range)));
+        } else if frags.insert(range).is_ok() {
+            // A late octet can close the gap between a past range and the run.
+            self.set_run(frags.absorb(self.run()));
+        }
+        Ok(())
+    }
+
+    fn joins_run(&self, range: Range) -> bool {
+        range.start <= self.next && range.end >= self.run().start
+    }
+
+    /// Whether `len` octets at `at` would find a place among the ranges.
+    pub fn has_place_for<const N: usize>(&self, frags: &FragList<N>, at: Offset, len: u64) -> bool {
+        let range = Range::at(at, len);
+        self.joins_run(range) || frags.can_insert(range) || self.oldest_past(frags).is_some()
+    }
+
+    fn oldest_past<const N: usize>(&self, frags: &FragList<N>) -> Option<Range> {
+        frags.first().filter(|r| r.end < self.run().start)
+    }
+
+    /// Forgets the oldest range before the run; returns its octets.
+    fn evict_past<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+    ) -> Option<u64> {
+        let oldest = self.oldest_past(frags)?;
+        Some(self.evict(frags, store, oldest.end))
+    }
+
+    /// Copies what the policy wants of `data` into the store; returns how many octets were held before.
+    fn put<const N: usize, S: Store>(
+        &self,
+        frags: &FragList<N>,
+        store: &mut S,
+        policy: Overlap,
+        range: Range,
+        data: &[u8],
+    ) -> u64 {
+        let mut free_from = range.start;
+        let mut held = 0;
+        if policy == Overlap::Last {
+            store.put(range.start, data);
+        }
+        for taken in self.ranges(frags).map(|r| r.intersection(range)).filter(|r| !r.is_empty()) {
+            if policy == Overlap::First {
+                store.put(
+                    free_from,
+                    sub_slice(data, range.start, Range { start: free_from, end: taken.start }),
+                );
+            }
+            held += taken.len();
+            free_from = taken.end;
+        }
+        if policy == Overlap::First {
+            store.put(free_from, sub_slice(data, range.start, Range { start: free_from, end: range.end }));
+        }
+        held
+    }
+
+    /// Where `data`, meant for `at`, differs from octets that are held. Reads only.
+    pub fn conflict<const N: usize, S: Store>(
+        &self,
+        frags: &FragList<N>,
+        store: &S,
+        at: Offset,
+        data: &[u8],
+    ) -> Option<Conflict> {
+        let segment = Range::at(at, data.len() as u64);
+        let mut found: Option<Range> = None;
+        for held in self.ranges(frags).map(|r| r.intersection(segment)).filter(|r| !r.is_empty()) {
+            let mut rest = held;
+            while !rest.is_empty() {
+                let old = store.piece(rest);
+                if old.is_empty() {
+                    break;
+                }
+                let piece = Range::at(rest.start, old.len() as u64);
+                if let Some(d) = difference(old, sub_slice(data, at, piece)) {
+                    let d = Range::new(piece.start.0 + d.start as u64, piece.start.0 + d.end as u64);
+                    found = Some(found.map_or(d, |f| f.hull(d)));
+                }
+                rest.start = piece.end;
+            }
+        }
+        found.map(|range| Conflict { range })
+    }
+
+    /// Forgets everything below `offset`; offsets above `next` count as `next`. Returns how many held octets were
+    /// given up.
+    pub fn advance<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        offset: Offset,
+    ) -> u64 {
+        let (head, run) = (offset.min(self.next), self.run());
+        if frags.is_empty() && head > run.start {
+            // The common case: nothing but the run, and part of it goes.
+            store.discard_below(head);
+            self.set_run(Range { start: head, end: run.end });
+            return head.since(run.start);
+        }
+        self.evict(frags, store, head)
+    }
+
+    fn evict<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        head: Offset,
+    ) -> u64 {
+        let mut lost = 0;
+        if head > self.head(frags) {
+            lost = frags.total();
+            frags.trim_below(head);
+            lost -= frags.total();
+            store.discard_below(head);
+        }
+        let run = self.run();
+        if head > run.start {
+            // In-order octets that never fitted count as lost, too: `next` passes them.
+            lost += head.since(run.start);
+            self.set_run(frags.absorb(Range { start: head, end: run.end.max(head) }));
+        }
+        lost
+    }
+
+    /// Gives up the hole before `to`: the stream goes on there. `to` is cut to the first early range; returns the
+    /// gap, or `None` when there is no hole before `to`.
+    ///
+    /// The run before the gap stays readable by offset while the window covers it.
+    pub fn skip<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        to: Offset,
+    ) -> Option<Range> {
+        let early = frags.as_slice().iter().find(|r| r.start > self.next).copied();
+        let gap = Range { start: self.next, end: early.map_or(to, |r| r.start.min(to)) };
+        if gap.is_empty() {
+            return None;
+        }
+        if !frags.can_insert(self.run()) && self.evict_past(frags, store).is_none() {
+            self.evict(frags, store, self.next); // the run itself has to go
+        }
+        let _ = frags.insert(self.run());
+        self.set_run(frags.absorb(Range { start: gap.end, end: gap.end }));
+        let top = self.top(frags);
+        self.evict(frags, store, Offset(top.0.saturating_sub(self.cap.into())));
+        self.check(frags);
+        Some(gap)
+    }
+
+    /// What is at `offset`.
+    pub fn lookup<const N: usize>(&self, frags: &FragList<N>, offset: Offset) -> Lookup {
+        let run = self.run();
+        if run.contains(offset) {
+            return Lookup::Held(Range { start: offset, end: run.end });
+        }
+        if let Some(r) = frags.find(offset) {
+            return Lookup::Held(Range { start: offset, end: r.end });
+        }
+        let head = self.head(frags);
+        if offset < head {
+            return Lookup::Below(head);
+        }
+        match self.ranges(frags).find(|r| r.start > offset) {
+            Some(above) => Lookup::Hole(Range { start: offset, end: above.start }),
+            None if offset < self.next => Lookup::Hole(Range { start: offset, end: self.next }),
+            None => Lookup::Beyond,
+        }
+    }
+
+    /// What a reader that has taken everything below `cursor` finds there.
+    pub fn next_for<const N: usize>(&self, frags: &FragList<N>, cursor: Offset) -> Next {
+        if cursor >= self.next {
+            return Next::Empty;
+        }
+        match self.lookup(frags, cursor) {
+            Lookup::Held(range) => Next::Data(range),
+            Lookup::Below(head) => Next::Lost(Range { start: cursor, end: head }),
+            Lookup::Hole(hole) => Next::Lost(Range { end: hole.end.min(self.next), ..hole }),
+            Lookup::Beyond => Next::Lost(Range { start: cursor, end: self.next }),
+        }
+    }
+
+    /// Asserts the invariants (debug builds).
+    pub fn check<const N: usize>(&self, frags: &FragList<N>) {
+        frags.check();
+        let run = self.run();
+        debug_assert!(self.top(frags).since(self.head(frags)) <= self.cap.into(), "invariant 1");
+        debug_assert!(self.top(frags).since(self.next) <= self.ahead.into(), "invariant 1");
+        debug_assert!(frags.as_slice().iter().all(|r| r.end < run.start || r.start > run.end), "invariant 2");
+    }
+
+    fn set_run(&mut self, run: Range) {
+        self.next = run.end;
+        // Invariant 1 bounds the run by `cap`, which is 32 bits.
+        self.run = u32::try_from(run.len()).unwrap_or(u32::MAX);
+    }
+}
+
+/// The octets of `data` (which starts at `at`) that fall into `range`; empty when there are none.
+fn sub_slice(data: &[u8], at: Offset, range: Range) -> &[u8] {
+    let index = |o: Offset| usize::try_from(o.since(at)).unwrap_or(usize::MAX).min(data.len());
+    data.get(index(range.start)..index(range.end)).unwrap_or_default()
+}
+
+/// From the first differing octet to one past the last; `None` when equal.
+fn difference(a: &[u8], b: &[u8]) -> Option<core::ops::Range<usize>> {
+    if a == b {
+        return None;
+    }
+    let pairs = || a.iter().zip(b);
+    let start = pairs().position(|(x, y)| x != y)?;
+    let end = a.len().min(b.len()) - pairs().rev().position(|(x, y)| x != y)?;
+    Some(start..end)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use super::*;
+use crate::store::Flat;
+use proptest::prelude::*;
+use std::vec::Vec;
+
+struct Stream {
+    window: Window,
+    frags: FragList<4>,
+    store: Flat<Vec<u8>>,
+    policy: Overlap,
+}
+
+impl Stream {
+    fn new(cap: u32, policy: Overlap) -> Self {
+        let store = Flat::new(std::vec![0; cap as usize]);
+        Stream { window: Window::new(cap), frags: FragList::new(), store, policy }
+    }
+
+    fn write(&mut self, at: u64, data: &[u8]) -> Written {
+        self.window.write(&mut self.frags, &mut self.store, self.policy, Offset(at), data)
+    }
+
+    fn skip(&mut self, to: u64) -> Option<Range> {
+        self.window.skip(&mut self.frags, &mut self.store, Offset(to))
+    }
+
+    /// Every held octet, `.` where nothing is.
+    fn text(&self) -> std::string::String {
+        let mut out = std::string::String::new();
+        let mut at = self.window.ranges(&self.frags).next().map_or(Offset(0), |r| r.start);
+        for mut r in self.window.ranges(&self.frags) {
+            out.extend((at.0..r.start.0).map(|_| '.'));
+            at = r.end;
+            while !r.is_empty() {
+                let piece = self.store.piece(r);
+                out.extend(piece.iter().map(|b| char::from(*b)));
+                r.start = r.start.saturating_add(piece.len() as u64);
+            }
+        }
+        out
+    }
+}
+
+/// Outcomes of the original's ring where it is right, and of its documented intent where it is not: a short segment
+/// inside a longer range must not touch what lies behind it.
+#[test]
+fn first_keeps_and_last_replaces() {
+    type Writes<'a> = &'a [(u64, &'a str)];
+    let cases: &[(Writes<'_>, &str, &str)] = &[
+        (&[(0, "AAAAAAAAAA"), (5, "BBBBBBBBBB")], "AAAAAAAAAABBBBB", "AAAAABBBBBBBBBB"),
+        (
+            &[(10, "AAAAA"), (20, "BBBBB"), (0, "cccccccccccccccccccccccccccccc")],
+            "ccccccccccAAAAAcccccBBBBBccccc",
+            "cccccccccccccccccccccccccccccc",
+        ),
+        (&[(0, "AAAAAAAAAAAAAAA"), (5, "xyz")], "AAAAAAAAAAAAAAA", "AAAAAxyzAAAAAAA"),
+        (&[(5, "AAAAA"), (2, "BBBB")], "BBBAAAAA", "BBBBAAAA"),
+        (&[(4, "GOOD"), (4, "EVIL"), (0, "HEAD")], "HEADGOOD", "HEADEVIL"),
+    ];
+    for (writes, first, last) in cases {
+        for (policy, expected) in [(Overlap::First, first), (Overlap::Last, last)] {
+            let mut s = Stream::new(64, policy);
+            for (at, data) in *writes {
+                let _ = s.write(*at, data.as_bytes());
+            }
+            assert_eq!(s.text(), *expected, "{policy} {writes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_conflict_names_exactly_the_octets_that_differ() {
+    let mut s = Stream::new(64, Overlap::First);
+    let _ = s.write(0, b"abcdefgh");
+    let same = s.write(2, b"cdef");
+    assert_eq!((same.duplicate, same.fresh, same.conflict), (4, 0, None));
+    let done = s.write(2, b"cXeYghij");
+    assert_eq!(done.conflict, Some(Conflict { range: Range::new(3, 6) }));
+    assert_eq!((done.duplicate, done.fresh, done.advanced), (6, 2, 2));
+}
+
+#[test]
+fn a_never_read_ring_keeps_exactly_the_last_octets() {
+    let mut s = Stream::new(2048, Overlap::First);
+    for i in 0..10_u64 {
+        let done = s.write(i * 1000, &[b'a' + i as u8; 1000]);
+        assert_eq!(done.advanced, 1000);
+        let head = (1000 * (i + 1)).saturating_sub(2048);
+        assert_eq!(s.window.head(&s.frags), Offset(head));
+        assert_eq!(s.text().len() as u64, 1000 * (i + 1) - head, "a full ring is read in full");
+    }
+}
+
+#[test]
+fn a_segment_larger_than_the_ring_leaves_its_last_octets() {
+    let mut s = Stream::new(8, Overlap::First);
+    let done = s.write(0, b"0123456789abcdef");
+    assert_eq!((done.advanced, done.fresh, done.overrun), (16, 8, 8));
+    assert_eq!(s.text(), "89abcdef");
+}
+
+#[test]
+fn what_lies_beyond_the_window_is_cut_and_said() {
+    let mut s = Stream::new(16, Overlap::First);
+    let _ = s.write(0, b"ab");
+    let done = s.write(10, b"0123456789");
+    assert_eq!((done.fresh, done.refused, done.refusal), (8, 2, Some(Refusal::BeyondWindow)));
+    let done = s.write(u64::MAX - 3, b"0123456789");
+    assert_eq!((done.fresh, done.refusal), (0, Some(Refusal::BeyondWindow)));
+    assert_eq!(s.text(), "01234567", "the old octets made room");
+}
+
+#[test]
+fn a_full_fragment_list_refuses_and_the_next_in_order_octets_still_enter() {
+    let mut s = Stream::new(64, Overlap::First);
+    for i in 1..=4 {
+        let _ = s.write(i * 10, b"x");
+    }
+    let done = s.write(55, b"y");
+    assert_eq!((done.refused, done.refusal), (1, Some(Refusal::TooManyRanges)));
+    assert_eq!(s.write(0, b"012").advanced, 3, "they need no range of their own");
+    assert_eq!(s.write(3, b"3456789").advanced, 8);
+}
+
+#[test]
+fn a_skipped_gap_leaves_both_parts_readable_by_offset() {
+    let mut s = Stream::new(64, Overlap::First);
+    let _ = s.write(0, b"before");
+    let _ = s.write(10, b"after");
+    assert_eq!(s.skip(u64::MAX), Some(Range::new(6, 10)));
+    assert_eq!(s.window.next(), Offset(15));
+    assert_eq!(s.window.next_for(&s.frags, Offset(2)), Next::Data(Range::new(2, 6)));
+    assert_eq!(s.window.next_for(&s.frags, Offset(6)), Next::Lost(Range::new(6, 10)));
+    assert_eq!(s.window.next_for(&s.frags, Offset(10)), Next::Data(Range::new(10, 15)));
+    let late = s.write(6, b"late");
+    assert_eq!((late.fresh, late.advanced), (4, 0), "late octets are kept but not in order any more");
+    assert_eq!(s.text(), "beforelateafter");
+    assert_eq!(
+        s.skip(u64::MAX - 1),
+        Some(Range::new(15, u64::MAX - 1)),
+        "an acknowledged tail is a gap, too"
+    );
+    assert_eq!(s.text(), "");
+}
+
+#[test]
+fn edges_of_the_number_space_are_outcomes_not_panics() {
+    for cap in [0, 1, 8] {
+        for at in [0, 1, 7, u64::MAX - 1, u64::MAX] {
+            for len in [0, 1, 3, 40] {
+                let mut s = Stream::new(cap, Overlap::Last);
+                let data = std::vec![1; len];
+                let done = s.write(at, &data);
+                let sum = done.fresh + done.duplicate + done.stale + done.refused;
+                assert!(sum <= len as u64, "{cap} {at} {len} {done:?}");
+                let _ = s.skip(at);
+                let _ = s.write(at, &data);
+                let _ = s.window.lookup(&s.frags, Offset(at));
+                s.window.check(&s.frags);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(800))]
+    #[test]
+    fn windows_over_both_stores_behave_like_the_model(ops in prop::collection::vec(any::<u8>(), 1..300)) {
+        crate::model::run(&ops);
+    }
+}
