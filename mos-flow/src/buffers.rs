@@ -1,0 +1,118 @@
+//! Memory of the streams: a pool of chunks, and one record for each stream that holds octets.
+
+use crate::memory::Memory;
+use crate::slab::{Id, Reuse, Slab, Slot};
+use core::fmt;
+use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
+use ringbuf_core::{FragList, Offset, Range};
+use tcp_reasm::{Buffer, Side, Stream};
+
+/// Ranges that a stream holds apart from its in-order run.
+pub const MAX_RANGES: usize = 32;
+
+/// Where the octets of one stream are. It exists only while there are any.
+#[derive(Debug, Default)]
+pub struct StreamBuffer {
+    frags: FragList<MAX_RANGES>,
+    chunks: ChunkMap,
+    /// The connection, and the side that receives the stream.
+    owner: Option<(Id, Side)>,
+}
+
+type Chunks<M> = ChunkPool<<M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
+pub(crate) type Octets<'a, M> = Chunked<'a, <M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
+
+/// All stream memory of an engine.
+pub(crate) struct Buffers<M: Memory> {
+    pool: Chunks<M>,
+    streams: Slab<StreamBuffer, M>,
+    /// Where the search for octets to give up goes on.
+    hand: u32,
+}
+
+impl<M: Memory> fmt::Debug for Buffers<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffers({} streams, {} chunks)", self.streams.len(), self.pool.used())
+    }
+}
+
+impl<M: Memory> Buffers<M> {
+    pub(crate) fn new(octets: M::Of<u8>, links: M::Of<u32>, streams: M::Of<Slot<StreamBuffer>>) -> Self {
+        Buffers { pool: ChunkPool::new(octets, links), streams: Slab::new(streams, Reuse::Newest), hand: 0 }
+    }
+
+    /// Chunks in use, and chunks there are.
+    pub(crate) fn chunks(&self) -> (u32, u32) {
+        (self.pool.used(), self.pool.capacity())
+    }
+
+    /// A record for a stream that is about to hold octets.
+    pub(crate) fn open(&mut self, flow: Id, side: Side) -> Option<Id> {
+        self.streams.insert(StreamBuffer { owner: Some((flow, side)), ..StreamBuffer::default() }).ok()
+    }
+
+    /// The next stream that holds octets, round and round; `None` when none is found soon.
+    pub(crate) fn next_owner(&mut self) -> Option<(Id, Side)> {
+        let id = self.streams.next_from(&mut self.hand, |_| true)?;
+        self.streams.get(id)?.owner
+    }
+
+    /// Frees everything that a stream holds.
+    pub(crate) fn close(&mut self, id: Id) {
+        if let Some(b) = self.streams.get_mut(id) {
+            Chunked { pool: &mut self.pool, map: &mut b.chunks }.clear();
+            self.streams.remove(id);
+        }
+    }
+
+    pub(crate) fn frags(&self, id: Id) -> Option<&FragList<MAX_RANGES>> {
+        self.streams.get(id).map(|b| &b.frags)
+    }
+
+    /// Hands the parts of a stream's memory to `f`; `None` when the stream holds nothing.
+    pub(crate) fn with<R>(
+        &mut self,
+        id: Id,
+        f: impl FnOnce(Buffer<'_, Octets<'_, M>, MAX_RANGES>) -> R,
+    ) -> Option<R> {
+        let b = self.streams.get_mut(id)?;
+        let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
+        Some(f(Buffer { frags: &mut b.frags, store: &mut store }))
+    }
+
+    /// The longest prefix of `range` in one piece; empty when its first octet is not held.
+    pub(crate) fn piece(&self, id: Id, range: Range) -> &[u8] {
+        self.streams.get(id).map_or(&[], |b| b.chunks.piece(&self.pool, range))
+    }
+
+    /// Copies the held octets of `range` to `buf`, up to its length. Returns how many.
+    pub(crate) fn copy(&self, id: Id, mut range: Range, buf: &mut [u8]) -> usize {
+        let mut copied = 0;
+        while copied < buf.len() && !range.is_empty() {
+            let piece = self.piece(id, range);
+            if piece.is_empty() {
+                break;
+            }
+            let n = piece.len().min(buf.len() - copied);
+            buf[copied..copied + n].copy_from_slice(&piece[..n]);
+            copied += n;
+            range.start = range.start.saturating_add(n as u64);
+        }
+        copied
+    }
+
+    /// Whether the pool has less than what one segment may need.
+    pub(crate) fn is_short(&self) -> bool {
+        self.pool.used() + 2 > self.pool.capacity()
+    }
+
+    /// Forgets everything of a stream below `offset`. Returns how many octets that were, and whether nothing is held
+    /// any more.
+    pub(crate) fn release(&mut self, id: Id, stream: &mut Stream, offset: Offset) -> (u64, bool) {
+        self.with(id, |b| {
+            let octets = stream.release(b.frags, b.store, offset);
+            (octets, b.frags.is_empty() && stream.window().run().is_empty())
+        })
+        .unwrap_or((0, false))
+    }
+}

@@ -1,0 +1,185 @@
+//! Limits and policies of an engine, checked once.
+
+use core::fmt;
+use core::time::Duration;
+use ringbuf_core::window::Window;
+use ringbuf_core::{Overlap, chunk};
+use tcp_reasm::Strictness;
+
+/// How long received octets are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Retention {
+    /// The last `ring_octets` of a stream can be read by offset, and the content of retransmissions is compared: what
+    /// mOS does.
+    #[default]
+    Ring,
+    /// Until every reader has taken them.
+    Unread,
+}
+
+/// When octets that were acknowledged but never seen are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// This many octets behind the hole wait for it.
+    pub octets: u32,
+    /// The hole has been acknowledged for this long.
+    pub time: Duration,
+}
+
+/// The most monitors of an engine: one bit each while their filters are tried.
+pub const MAX_MONITORS: usize = 64;
+
+/// The least that `ahead_octets` may be.
+const LEAST_AHEAD: u32 = 64 << 10;
+
+/// Limits and policies of an engine. All memory follows from it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Connections tracked at once.
+    pub max_flows: usize,
+    /// Sockets: monitors, and one for each connection and monitor that matches it.
+    pub max_sockets: usize,
+    /// Monitors (raw and stream), at most [`MAX_MONITORS`].
+    pub max_monitors: usize,
+    /// Timers of the application.
+    pub max_timers: usize,
+    /// Streams that hold octets at once.
+    pub max_buffers: usize,
+    /// Chunks of [`chunk::CHUNK`] octets for all streams together.
+    pub chunks: usize,
+    /// In-order octets that one stream keeps, read or unread.
+    pub ring_octets: u32,
+    /// How far ahead of the in-order end octets are kept, besides those. At least 64 KiB, as far as a host without
+    /// window scaling may send; what a host has room for by its advertised window is always less than 1 GiB.
+    pub ahead_octets: u32,
+    /// Which copy of an octet is kept.
+    pub overlap: Overlap,
+    /// How long octets are kept.
+    pub retention: Retention,
+    /// When acknowledged holes are given up.
+    pub patience: Patience,
+    /// A handshake that takes longer from its first segment on is given up.
+    pub handshake_timeout: Duration,
+    /// A connection without a packet for longer is given up.
+    pub idle_timeout: Duration,
+    /// How long a closed connection stays in TIME-WAIT before it ends. Zero: it ends with its last packet.
+    pub time_wait: Duration,
+    /// How long the addresses of an ended connection are remembered, so that stray packets are not taken for a new
+    /// one. Only of use with `midstream`.
+    pub linger: Duration,
+    /// Verify IPv4 and TCP checksums; packets with wrong ones are dropped.
+    pub verify_checksums: bool,
+    /// Pick up connections whose beginning was not seen.
+    pub midstream: bool,
+    /// How closely segments must fit what was seen.
+    pub strictness: Strictness,
+    /// Secret of the flow table's hash. Draw a new one for each process.
+    pub hash_seed: [u8; 16],
+}
+
+impl Default for Config {
+    /// Room for 65,536 connections with rings of 8 KiB, as mOS has them, and 64 MiB of stream memory.
+    fn default() -> Self {
+        Config {
+            max_flows: 1 << 16,
+            max_sockets: 1 << 17,
+            max_monitors: 16,
+            max_timers: 1024,
+            max_buffers: 1 << 15,
+            chunks: (64 << 20) / chunk::CHUNK,
+            ring_octets: 8192,
+            ahead_octets: 1 << 30,
+            overlap: Overlap::First,
+            retention: Retention::Ring,
+            patience: Patience { octets: 64 << 10, time: Duration::from_secs(2) },
+            handshake_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            time_wait: Duration::ZERO,
+            linger: Duration::ZERO,
+            verify_checksums: true,
+            midstream: false,
+            strictness: Strictness::Endpoint,
+            hash_seed: [0; 16],
+        }
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A limit is zero that must not be.
+    Zero(&'static str),
+    /// A limit is larger than the engine's indices reach.
+    TooLarge(&'static str),
+    /// A limit is too small to work with.
+    TooSmall(&'static str),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Zero(what) => write!(f, "{what} must not be zero"),
+            ConfigError::TooLarge(what) => write!(f, "{what} is too large"),
+            ConfigError::TooSmall(what) => write!(f, "{what} is too small"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+impl Config {
+    /// An empty window for a stream; `None` when it would span more than can be indexed.
+    pub(crate) fn window(&self) -> Option<Window> {
+        let span = self.ring_octets.checked_add(self.ahead_octets).filter(|span| *span <= chunk::MAX_SPAN)?;
+        Some(Window::with_ahead(span, self.ahead_octets))
+    }
+
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first limit that is out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let limits = [
+            ("max_flows", self.max_flows, 1),
+            ("max_sockets", self.max_sockets, 1),
+            ("max_monitors", self.max_monitors, 1),
+            ("max_timers", self.max_timers, 0),
+            ("max_buffers", self.max_buffers, 0),
+            ("chunks", self.chunks, 0),
+        ];
+        for (name, value, least) in limits {
+            if value < least {
+                return Err(ConfigError::Zero(name));
+            }
+            if value > (u32::MAX / 2) as usize {
+                return Err(ConfigError::TooLarge(name));
+            }
+        }
+        if self.max_monitors > MAX_MONITORS {
+            return Err(ConfigError::TooLarge("max_monitors"));
+        }
+        if self.ahead_octets < LEAST_AHEAD {
+            return Err(ConfigError::TooSmall("ahead_octets"));
+        }
+        if self.window().is_none() {
+            return Err(ConfigError::TooLarge("ring_octets"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_out_of_range_are_named() {
+        assert_eq!(Config::default().check(), Ok(()));
+        assert_eq!(Config { max_flows: 0, ..Config::default() }.check(), Err(ConfigError::Zero("max_flows")));
+        let c = Config { ahead_octets: 65_535, ..Config::default() };
+        assert_eq!(c.check(), Err(ConfigError::TooSmall("ahead_octets")));
+        let c = Config { ring_octets: 3 << 30, ..Config::default() };
+        assert_eq!(c.check(), Err(ConfigError::TooLarge("ring_octets")));
+    }
+}

@@ -1,0 +1,259 @@
+//! What a handler is called with.
+
+use crate::engine::Engine;
+use crate::event::{Event, Hook};
+use crate::memory::{DefaultMemory, Memory};
+use crate::monitor::Monitor;
+use crate::packet::{PacketView, Verdict};
+use crate::slab::Id;
+use crate::socket::{SocketError, SocketId};
+use crate::time::Instant;
+use core::fmt;
+use core::time::Duration;
+use ringbuf_core::{Conflict, Range};
+use tcp_reasm::Side;
+
+/// A handler of an event or a timer: a plain function over the application's state `A`.
+pub type Handler<A, M = DefaultMemory> = fn(&mut Context<'_, A, M>);
+
+/// A running timer of the application.
+pub type TimerId = Id;
+
+/// What an [`Event::Error`] is about. Offsets are of the stream that [`Context::side`] receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Octets were acknowledged by their receiver and never seen here; the stream goes on behind them.
+    Gap(Range),
+    /// No memory for octets: they are not kept.
+    NoMemory {
+        /// How many.
+        octets: u64,
+    },
+    /// These octets will be pushed out of the ring when the handler returns, and this socket has not read them.
+    Overrun(Range),
+    /// Octets are too far ahead of what is in order to be kept.
+    Window {
+        /// How many.
+        octets: u64,
+    },
+}
+
+/// The world as a handler sees it: the application's state, the event, and the socket it happened at.
+///
+/// Everything borrowed from it ends with the call.
+pub struct Context<'a, A: 'static, M: Memory = DefaultMemory> {
+    pub(crate) engine: &'a mut Engine<A, M>,
+    pub(crate) app: &'a mut A,
+    pub(crate) socket: SocketId,
+    pub(crate) token: usize,
+    pub(crate) event: Option<Event>,
+    pub(crate) hook: Hook,
+    pub(crate) side: Option<Side>,
+    pub(crate) packet: Option<PacketView<'a>>,
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) conflict: Option<Conflict>,
+    pub(crate) verdict: Verdict,
+}
+
+impl<A, M: Memory> fmt::Debug for Context<'_, A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("socket", &self.socket)
+            .field("event", &self.event)
+            .field("hook", &self.hook)
+            .field("side", &self.side)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A, M: Memory> Context<'_, A, M> {
+    /// The application's state.
+    pub fn app(&mut self) -> &mut A {
+        self.app
+    }
+
+    /// The application's state and the socket of the event, for handlers that need both at once.
+    ///
+    /// # Errors
+    /// [`SocketError::NoSocket`] in a timer's handler, or when the socket was closed during this call.
+    pub fn split(&mut self) -> Result<(&mut A, Monitor<'_, A, M>), SocketError> {
+        Ok((&mut *self.app, Monitor::new(self.engine, self.socket)?))
+    }
+
+    /// The event; `None` in a timer's handler.
+    pub fn event(&self) -> Option<Event> {
+        self.event
+    }
+
+    /// The hook at which the event is raised.
+    pub fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// The side that the event is about; `None` where it is about both (raw sockets, orphans, timers).
+    pub fn side(&self) -> Option<Side> {
+        self.side
+    }
+
+    /// The socket at which the event happened.
+    pub fn socket(&self) -> SocketId {
+        self.socket
+    }
+
+    /// The word given when the handler was registered.
+    pub fn token(&self) -> usize {
+        self.token
+    }
+
+    /// The time of the packet or timer.
+    pub fn now(&self) -> Instant {
+        self.engine.now()
+    }
+
+    /// The packet in flight. `None` for new data, the end of a connection, and timers.
+    pub fn packet(&self) -> Option<PacketView<'_>> {
+        self.packet
+    }
+
+    /// The application's state and the packet in flight, to take something of the packet.
+    pub fn split_packet(&mut self) -> (&mut A, Option<PacketView<'_>>) {
+        (&mut *self.app, self.packet)
+    }
+
+    /// What an error event is about.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+
+    /// Where a retransmission differs from the octets still held; both can be read now.
+    pub fn conflict(&self) -> Option<Conflict> {
+        self.conflict
+    }
+
+    /// The packet in flight is not to be forwarded. Its connection is followed all the same.
+    pub fn drop_packet(&mut self) {
+        self.verdict = Verdict::Drop;
+    }
+
+    /// The socket of the event.
+    ///
+    /// # Errors
+    /// [`SocketError::NoSocket`] in a timer's handler, or when the socket was closed during this call.
+    pub fn monitor(&mut self) -> Result<Monitor<'_, A, M>, SocketError> {
+        Monitor::new(self.engine, self.socket)
+    }
+
+    /// Any socket of the engine.
+    ///
+    /// # Errors
+    /// [`SocketError::NoSocket`] when it does not exist.
+    pub fn monitor_at(&mut self, socket: SocketId) -> Result<Monitor<'_, A, M>, SocketError> {
+        Monitor::new(self.engine, socket)
+    }
+
+    /// The engine's sockets and timers, for changes that do not concern a packet.
+    pub fn control(&mut self) -> Control<'_, A, M> {
+        Control { engine: self.engine }
+    }
+
+    /// The application's state and the engine's sockets and timers, for changes that need both at once.
+    pub fn split_control(&mut self) -> (&mut A, Control<'_, A, M>) {
+        (&mut *self.app, Control { engine: self.engine })
+    }
+}
+
+impl<A, M: Memory> Engine<A, M> {
+    /// The same as [`Context::control`], between bursts: for code that is to run in both places.
+    pub fn control(&mut self) -> Control<'_, A, M> {
+        Control { engine: self }
+    }
+}
+
+/// The part of an engine that may be used while it processes packets: sockets, handlers, timers.
+#[derive(Debug)]
+pub struct Control<'a, A: 'static, M: Memory = DefaultMemory> {
+    engine: &'a mut Engine<A, M>,
+}
+
+impl<A, M: Memory> Control<'_, A, M> {
+    /// See [`Engine::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(&mut self, kind: crate::SocketKind) -> Result<SocketId, SocketError> {
+        self.engine.open(kind)
+    }
+
+    /// See [`Engine::register`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn register(
+        &mut self,
+        socket: SocketId,
+        event: Event,
+        hook: Hook,
+        handler: Handler<A, M>,
+        token: usize,
+    ) -> Result<(), SocketError> {
+        self.engine.register(socket, event, hook, handler, token)
+    }
+
+    /// See [`Engine::unregister`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unregister(&mut self, socket: SocketId, event: Event, hook: Hook) -> Result<(), SocketError> {
+        self.engine.unregister(socket, event, hook)
+    }
+
+    /// See [`Engine::bind`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind(
+        &mut self,
+        socket: SocketId,
+        slot: crate::FilterSlot,
+        filter: Option<crate::filter::Filter>,
+    ) -> Result<(), SocketError> {
+        self.engine.bind(socket, slot, filter)
+    }
+
+    /// See [`Engine::close`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close(&mut self, socket: SocketId) -> Result<(), SocketError> {
+        self.engine.close(socket)
+    }
+
+    /// See [`Engine::monitor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn monitor(&mut self, socket: SocketId) -> Result<Monitor<'_, A, M>, SocketError> {
+        Monitor::new(self.engine, socket)
+    }
+
+    /// See [`Engine::start_timer`].
+    pub fn start_timer(&mut self, delay: Duration, handler: Handler<A, M>, token: usize) -> Option<TimerId> {
+        self.engine.start_timer(delay, handler, token)
+    }
+
+    /// See [`Engine::stop_timer`].
+    pub fn stop_timer(&mut self, id: TimerId) -> bool {
+        self.engine.stop_timer(id)
+    }
+
+    /// See [`Engine::stats`].
+    pub fn stats(&self) -> &crate::stats::Stats {
+        self.engine.stats()
+    }
+
+    /// See [`Engine::socket_at`].
+    pub fn socket_at(&self, index: u32) -> Option<SocketId> {
+        self.engine.socket_at(index)
+    }
+}

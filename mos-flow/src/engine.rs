@@ -1,0 +1,425 @@
+//! [`Engine`]: packets in, events out.
+//!
+//! # Contract
+//! An engine belongs to one thread and shares nothing. Its calls are of four kinds:
+//!
+//! | kind | calls |
+//! |---|---|
+//! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::register`], [`Engine::close`], [`Engine::start_timer`] |
+//! | input | [`Engine::process_burst`], [`Engine::handle_timeout`], [`Engine::shutdown`] |
+//! | output | the [`Verdict`] of each frame, [`Engine::next_timeout`] |
+//! | questions | [`Engine::now`], [`Engine::stats`], [`Engine::flow_count`], [`Engine::monitor`] |
+//!
+//! Each packet runs to its end before the next: timers that are due by its timestamp, raw sockets, then for a segment
+//! of a connection *sender's state → sender hook → retransmission → octets stored → receiver's state → receiver
+//! hook*. New data is announced once a burst, after its last packet, or earlier when octets that nobody has read
+//! would be pushed out or the connection ends.
+//!
+//! Time is what the frames say. A frame whose time lies a little before an earlier one is taken at the later time; when
+//! time jumps by more than an hour forwards or ten seconds backwards, time-outs go on as if no time had passed; both are
+//! counted. Call [`Engine::handle_timeout`] when no packets come; with a capture file there is no need.
+
+mod admit;
+
+mod end;
+
+mod gaps;
+
+mod octets;
+
+mod raise;
+
+mod segment;
+
+mod timers;
+
+use crate::buffers::{Buffers, StreamBuffer};
+use crate::config::{Config, ConfigError};
+use crate::context::{Handler, TimerId};
+use crate::event::{Event, EventSet, Hook};
+use crate::filter::Filter;
+use crate::flow::Flow;
+use crate::key::{FlowKey, KeyHasher};
+use crate::memory::{DefaultMemory, Memory};
+use crate::monitor::Monitor;
+use crate::packet::{Frame, PacketView, Verdict};
+use crate::slab::{Id, Reuse, Slab, Slot};
+use crate::socket::{
+    FilterSlot, Listeners, MonitorFilters, Registration, Socket, SocketError, SocketId, SocketKind, Sockets,
+};
+use crate::stats::{DropReason, Stats};
+use crate::table::{Bucket, Table};
+use crate::time::{Clock, Instant};
+use crate::timer::{Timer, Wheel};
+use crate::wire::{self, Packet, parse};
+use core::fmt;
+use core::time::Duration;
+use ringbuf_core::hint;
+use ringbuf_core::window::Window;
+use tcp_reasm::Segment;
+pub use timers::Alarm;
+
+/// Packets that are prepared together, so that their cache misses overlap.
+pub const BURST: usize = 32;
+const TCP: u8 = 6;
+
+/// Arrays for every table of an engine; see [`Engine::with_memory`]. Each capacity is a limit of the engine.
+pub struct Arrays<A: 'static, M: Memory> {
+    /// [`Bucket::EMPTY`] everywhere, [`Table::buckets_for`] connections.
+    pub buckets: M::Of<Bucket>,
+    /// Empty, one for each connection.
+    pub flows: M::Of<Slot<Flow>>,
+    /// Empty, one for each connection and each timer of the application.
+    pub timers: M::Of<Slot<Timer<Alarm<A, M>>>>,
+    /// Stream memory: [`ringbuf_core::chunk::CHUNK`] octets for each chunk.
+    pub octets: M::Of<u8>,
+    /// One word for each chunk.
+    pub links: M::Of<u32>,
+    /// Empty, one for each stream that holds octets.
+    pub streams: M::Of<Slot<StreamBuffer>>,
+    /// Empty, one for each socket.
+    pub sockets: M::Of<Slot<Socket>>,
+    /// Empty; one for each monitor, and one for each active socket with handlers of its own.
+    pub listeners: M::Of<Slot<Listeners<A, M>>>,
+    /// Empty, one for each monitor.
+    pub filters: M::Of<Slot<MonitorFilters>>,
+    /// [`Id::NONE`] everywhere, one for each monitor.
+    pub monitors: M::Of<Id>,
+}
+
+impl<A, M: Memory> fmt::Debug for Arrays<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Arrays")
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<A> Arrays<A, crate::memory::Heap> {
+    /// Arrays on the heap for `config`. Memory is reserved, not touched, so what is never used costs nothing on
+    /// systems that map pages lazily.
+    pub fn on_heap(config: &Config) -> Self {
+        use crate::memory::Reserved;
+        let octets = config.chunks * ringbuf_core::chunk::CHUNK;
+        Arrays {
+            buckets: Reserved::filled(
+                Bucket::EMPTY,
+                Table::<crate::memory::Heap>::buckets_for(config.max_flows),
+            ),
+            flows: Reserved::with_capacity(config.max_flows),
+            timers: Reserved::with_capacity(config.max_flows + config.max_timers),
+            octets: Reserved::filled(0, octets),
+            links: Reserved::filled(0, config.chunks),
+            streams: Reserved::with_capacity(config.max_buffers),
+            sockets: Reserved::with_capacity(config.max_sockets),
+            listeners: Reserved::with_capacity(config.max_sockets),
+            filters: Reserved::with_capacity(config.max_monitors),
+            monitors: Reserved::filled(Id::NONE, config.max_monitors),
+        }
+    }
+}
+
+/// A packet processor for one core: flow table, connections, sockets, timers. `A` is the application's state, passed
+/// in with each call and given to its handlers.
+pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
+    pub(crate) config: Config,
+    pub(crate) flows: Slab<Flow, M>,
+    pub(crate) buffers: Buffers<M>,
+    pub(crate) sockets: Sockets<A, M>,
+    table: Table<M>,
+    hasher: KeyHasher,
+    wheel: Wheel<Alarm<A, M>, M>,
+    stats: Stats,
+    pub(crate) clock: Clock,
+    /// First and last connection with new data that was not announced.
+    pending: (Id, Id),
+    /// Connections that are only remembered (see `Config::linger`).
+    lingering: usize,
+    /// Timers of the application that run.
+    user_timers: usize,
+    /// Where the search for a lingering connection goes on.
+    linger_hand: u32,
+    /// An empty window, as every stream begins with.
+    window: Window,
+}
+
+impl<A, M: Memory> fmt::Debug for Engine<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({:?}, {:?}, {:?})", self.flows, self.sockets, self.buffers)
+    }
+}
+
+/// What the first pass over a burst finds out about a frame.
+#[derive(Clone, Copy)]
+struct Prepared {
+    packet: Packet,
+    key: FlowKey,
+    hash: u64,
+    /// From the low endpoint to the high one.
+    ascending: bool,
+}
+
+/// A TCP packet on its way through the engine.
+pub(crate) struct Passage<'a> {
+    view: PacketView<'a>,
+    segment: &'a Segment<'a>,
+    prepared: &'a Prepared,
+    verdict: Verdict,
+}
+
+#[cfg(feature = "alloc")]
+impl<A> Engine<A, crate::memory::Heap> {
+    /// An engine on the heap. All memory is reserved here; packets allocate nothing.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the limit that is out of range.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let arrays = Arrays::on_heap(&config);
+        Engine::with_memory(config, arrays)
+    }
+}
+
+impl<A, M: Memory> Engine<A, M> {
+    /// An engine in memory that the caller lends. Its limits are the capacities of `arrays`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the limit of `config` that is out of range, or an array without room.
+    pub fn with_memory(config: Config, arrays: Arrays<A, M>) -> Result<Self, ConfigError> {
+        config.check()?;
+        if arrays.buckets.is_empty() {
+            return Err(ConfigError::Zero("buckets"));
+        }
+        Ok(Engine {
+            hasher: KeyHasher::new(config.hash_seed),
+            table: Table::new(arrays.buckets),
+            flows: Slab::new(arrays.flows, Reuse::Newest),
+            wheel: Wheel::new(arrays.timers),
+            buffers: Buffers::new(arrays.octets, arrays.links, arrays.streams),
+            sockets: Sockets::new(arrays.sockets, arrays.listeners, arrays.filters, arrays.monitors),
+            window: config.window().ok_or(ConfigError::TooLarge("ring_octets"))?,
+            config,
+            stats: Stats::default(),
+            clock: Clock::default(),
+            pending: (Id::NONE, Id::NONE),
+            lingering: 0,
+            user_timers: 0,
+            linger_hand: 0,
+        })
+    }
+
+    /// The time of the last packet or time-out.
+    pub fn now(&self) -> Instant {
+        self.clock.shown()
+    }
+
+    /// What the engine has seen and done.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Connections tracked.
+    pub fn flow_count(&self) -> usize {
+        self.flows.len() - self.lingering
+    }
+
+    /// Chunks of stream memory in use, and chunks there are.
+    pub fn chunks(&self) -> (u32, u32) {
+        self.buffers.chunks()
+    }
+
+    /// Opens a raw or stream socket. It sees traffic from the next packet on.
+    ///
+    /// # Errors
+    /// [`SocketError::Full`] when all are in use, [`SocketError::WrongKind`] for an active one: those come by
+    /// themselves.
+    pub fn open(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
+        if kind == SocketKind::Active { Err(SocketError::WrongKind) } else { self.sockets.open(kind) }
+    }
+
+    /// Closes a raw or stream socket. Connections that it watches stay watched to their end.
+    ///
+    /// # Errors
+    /// [`SocketError::NoSocket`], and [`SocketError::WrongKind`] for an active one (use [`Monitor::stop`]).
+    pub fn close(&mut self, socket: SocketId) -> Result<(), SocketError> {
+        if self.sockets.get(socket)?.kind == SocketKind::Active {
+            return Err(SocketError::WrongKind);
+        }
+        self.sockets.close(socket)
+    }
+
+    /// Sets a filter, or with `None` removes it: then everything matches.
+    ///
+    /// # Errors
+    /// [`SocketError::WrongKind`] when the socket has no such filter.
+    pub fn bind(
+        &mut self,
+        socket: SocketId,
+        slot: FilterSlot,
+        filter: Option<Filter>,
+    ) -> Result<(), SocketError> {
+        self.sockets.bind(socket, slot, filter)
+    }
+
+    /// Registers a handler; an earlier one for the same event and hook is replaced. On a stream socket it concerns
+    /// connections that begin later, on an active one only its connection. `token` comes back in the context.
+    ///
+    /// # Errors
+    /// [`SocketError::WrongHook`] when the event is not raised there, [`SocketError::NoSocket`].
+    pub fn register(
+        &mut self,
+        socket: SocketId,
+        event: Event,
+        hook: Hook,
+        handler: Handler<A, M>,
+        token: usize,
+    ) -> Result<(), SocketError> {
+        self.sockets.register(socket, event, hook, Some(Registration { handler, token }))?;
+        let flow = self.sockets.get(socket)?.flow;
+        if let Some(flow) = self.flows.get_mut(flow) {
+            flow.interest[hook as usize] |= EventSet::of(event);
+        }
+        Ok(())
+    }
+
+    /// Removes a handler.
+    ///
+    /// # Errors
+    /// [`SocketError::NoHandler`] when there is none; otherwise as [`Engine::register`].
+    pub fn unregister(&mut self, socket: SocketId, event: Event, hook: Hook) -> Result<(), SocketError> {
+        self.sockets.register(socket, event, hook, None)
+    }
+
+    /// A socket, to read from it or set it up between bursts.
+    ///
+    /// # Errors
+    /// [`SocketError::NoSocket`] when it does not exist.
+    pub fn monitor(&mut self, socket: SocketId) -> Result<Monitor<'_, A, M>, SocketError> {
+        Monitor::new(self, socket)
+    }
+
+    /// The socket in a slot, for callers whose own handles are small numbers ([`Id::index`]).
+    pub fn socket_at(&self, index: u32) -> Option<SocketId> {
+        self.sockets.id_at(index)
+    }
+
+    /// Sockets of all kinds that are open.
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Starts a timer that fires once, `delay` from now, at the earliest with the next tick of
+    /// [`TICK_US`](crate::timer::TICK_US) microseconds. `None` when all are in use.
+    pub fn start_timer(&mut self, delay: Duration, handler: Handler<A, M>, token: usize) -> Option<TimerId> {
+        if self.user_timers == self.config.max_timers {
+            return None;
+        }
+        let alarm = Alarm::User(Registration { handler, token });
+        let id = self.wheel.start(self.clock.running() + delay, alarm)?;
+        self.user_timers += 1;
+        Some(id)
+    }
+
+    /// Stops a timer. Returns whether it was running.
+    pub fn stop_timer(&mut self, id: TimerId) -> bool {
+        let stopped = self.wheel.stop(id).is_some();
+        self.user_timers -= usize::from(stopped);
+        stopped
+    }
+
+    /// Processes frames in order and announces new data after the last one, for longer bursts after each [`BURST`]
+    /// frames. Each frame's verdict is set.
+    pub fn process_burst(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
+        for burst in frames.chunks_mut(BURST) {
+            self.process_chunk(burst, app);
+            self.announce(app);
+        }
+    }
+
+    /// Passes over at most [`BURST`] frames, each asking for the memory that the next one needs: headers, buckets,
+    /// connections.
+    fn process_chunk(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
+        for frame in frames.iter() {
+            if let [first, ..] = frame.data {
+                hint::prefetch(first);
+                hint::prefetch(frame.data.get(64).unwrap_or(first));
+            }
+        }
+        let mut prepared = [const { Err(DropReason::NotIp) }; BURST];
+        for (slot, frame) in prepared.iter_mut().zip(frames.iter()) {
+            *slot = self.prepare(frame);
+        }
+        for p in prepared.iter().take(frames.len()).flatten() {
+            if let Some(slot) = self.table.candidate(p.hash).and_then(|index| self.flows.slot(index)) {
+                hint::prefetch_all(slot);
+            }
+        }
+        for (slot, frame) in prepared.iter().zip(frames) {
+            self.advance_clock(frame.time, app);
+            frame.verdict = self.process(frame, slot, app);
+        }
+    }
+
+    fn prepare(&self, frame: &Frame<'_>) -> Result<Prepared, DropReason> {
+        let packet = parse(frame.link, frame.data)?;
+        let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
+        let hash = self.hasher.hash(&key);
+        self.table.prefetch(hash);
+        Ok(Prepared { packet, key, hash, ascending })
+    }
+
+    fn process(
+        &mut self,
+        frame: &Frame<'_>,
+        prepared: &Result<Prepared, DropReason>,
+        app: &mut A,
+    ) -> Verdict {
+        self.stats.frames += 1;
+        self.stats.octets += u64::from(frame.wire_len);
+        let p = match prepared {
+            Ok(p) => p,
+            Err(reason) => {
+                self.count_drop(*reason);
+                return Verdict::Forward;
+            }
+        };
+        let segment = match p.packet.protocol {
+            TCP => Segment::parse(p.packet.segment_bytes(frame.data), p.packet.segment_len).ok(),
+            _ => None,
+        };
+        let view = PacketView { frame, packet: &p.packet, segment: segment.as_ref() };
+        let verdict = if self.sockets.has_raw() { self.raise_raw(view, app) } else { Verdict::Forward };
+        let Some(segment) = &segment else {
+            let reason = if p.packet.protocol == TCP { DropReason::TcpHeader } else { DropReason::NotTcp };
+            self.count_drop(reason);
+            return verdict;
+        };
+        if self.config.verify_checksums
+            && let Err(reason) = wire::verify(frame.data, &p.packet)
+        {
+            self.count_drop(reason);
+            return verdict;
+        }
+        let mut passage = Passage { view, segment, prepared: p, verdict };
+        self.process_segment(&mut passage, app);
+        passage.verdict
+    }
+
+    fn process_segment(&mut self, passage: &mut Passage<'_>, app: &mut A) {
+        let flows = &self.flows;
+        let p = passage.prepared;
+        let same = |index| flows.at(index).is_some_and(|f: &Flow| f.hash == p.hash && f.key == p.key);
+        match self.table.find(p.hash, same).and_then(|index| self.flows.id_at(index)) {
+            Some(id) => self.on_segment(id, passage, app),
+            None => self.admit(passage, app),
+        }
+    }
+
+    /// Counts a frame that is not processed further. It is forwarded all the same: it is not ours to stop.
+    fn count_drop(&mut self, reason: DropReason) {
+        self.stats.drops[reason] += 1;
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "alloc")]
+mod tests;

@@ -1,0 +1,101 @@
+//! Holes: octets that their receiver acknowledged and the monitor never saw, and when they are given up.
+
+use super::Engine;
+use super::raise::Raise;
+use crate::context::Trouble;
+use crate::event::{Event, Hook};
+use crate::memory::Memory;
+use crate::packet::PacketView;
+use crate::slab::Id;
+use ringbuf_core::{Offset, Range};
+use tcp_reasm::{Segment, Side};
+
+impl<A, M: Memory> Engine<A, M> {
+    /// Goes on behind acknowledged holes for which the patience has run out.
+    pub(super) fn give_up_gaps(&mut self, id: Id, side: Side, view: Option<PacketView<'_>>, app: &mut A) {
+        while let Some(hole) = self.hole(id, side) {
+            if !self.is_patience_over(id, side, hole) {
+                return;
+            }
+            self.skip_gap(id, side, view, app);
+        }
+    }
+
+    /// When no further range can be held, the first hole is given up early, if its octets will not come any more.
+    pub(super) fn make_room_for_ranges(
+        &mut self,
+        id: Id,
+        to: Side,
+        segment: &Segment<'_>,
+        view: PacketView<'_>,
+        app: &mut A,
+    ) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let Some(frags) = self.buffers.frags(flow.buffers[to]).filter(|f| f.is_full()) else { return };
+        let stream = flow.conn.stream(to);
+        let at = Offset(stream.position(segment.data_seq()).max(0).cast_unsigned());
+        if !stream.window().has_place_for(frags, at, segment.payload_len.into()) {
+            self.skip_gap(id, to, Some(view), app);
+        }
+    }
+
+    /// The acknowledged hole of a stream, if it has one.
+    fn hole(&mut self, id: Id, side: Side) -> Option<Range> {
+        let flow = self.flows.get_mut(id)?;
+        let hole = flow.conn.gap(side, self.buffers.frags(flow.buffers[side]));
+        if hole.is_none() {
+            flow.hole_since[side] = None;
+        }
+        hole
+    }
+
+    fn is_patience_over(&mut self, id: Id, side: Side, hole: Range) -> bool {
+        let now = self.clock.running();
+        let Some(flow) = self.flows.get_mut(id) else { return false };
+        let patience = self.config.patience;
+        let stream = flow.conn.stream(side);
+        let top = self.buffers.frags(flow.buffers[side]).map_or(stream.next(), |f| stream.window().top(f));
+        let patient = top.since(hole.end) <= patience.octets.into();
+        // Without octets to keep there is nothing to wait for.
+        if flow.over.is_some() || !flow.buffered[side] || !patient {
+            return true;
+        }
+        match flow.hole_since[side] {
+            Some((start, since)) if start == hole.start => now.since(since) >= patience.time,
+            // A hole that gets smaller is being filled.
+            _ => {
+                flow.hole_since[side] = Some((hole.start, now));
+                self.start_flow_timer(id);
+                patience.time.is_zero()
+            }
+        }
+    }
+
+    fn skip_gap(&mut self, id: Id, side: Side, view: Option<PacketView<'_>>, app: &mut A) {
+        if self.hole(id, side).is_none() {
+            return;
+        }
+        self.announce_side(id, side, app);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let (conn, buffered) = (&mut flow.conn, flow.buffered[side]);
+        let skipped = match self.buffers.with(flow.buffers[side], |b| conn.skip(side, Some(b))) {
+            Some(skipped) => skipped,
+            None => conn.skip::<ringbuf_core::store::Flat<[u8; 0]>, 0>(side, None),
+        };
+        let Some((gap, state)) = skipped else { return };
+        flow.hole_since[side] = None;
+        let more = flow.conn.stream(side).next() > gap.end;
+        if buffered {
+            self.stats.gap_octets += gap.len();
+            self.raise_trouble(id, side, Trouble::Gap(gap), view, app);
+        }
+        if state.is_some() {
+            let what = Raise::one(Hook::Receiver, Some(side), Event::StateChange);
+            self.raise_quiet(id, what, view, app);
+        }
+        if more {
+            self.note_new_data(id, side);
+            self.trim(id, side, view, app);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Events to handlers: which sockets, in which order.
+
+use super::{Engine, Passage};
+use crate::context::{Context, Trouble};
+use crate::event::{Event, EventSet, Hook};
+use crate::memory::Memory;
+use crate::packet::{PacketView, Verdict};
+use crate::slab::Id;
+use crate::socket::{FilterSlot, Socket, SocketId, SocketKind};
+use crate::stats::DropReason;
+use ringbuf_core::{Conflict, Offset, Range};
+use tcp_reasm::Side;
+
+/// Events raised together at one hook, and what comes with them.
+#[derive(Clone, Copy)]
+pub(super) struct Raise {
+    pub(super) hook: Hook,
+    pub(super) events: EventSet,
+    pub(super) side: Option<Side>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) conflict: Option<Conflict>,
+}
+
+impl Raise {
+    pub(super) fn at(hook: Hook, side: Side, events: EventSet) -> Self {
+        Raise { hook, events, side: Some(side), trouble: None, conflict: None }
+    }
+
+    pub(super) fn one(hook: Hook, side: Option<Side>, event: Event) -> Self {
+        Raise { hook, events: EventSet::of(event), side, trouble: None, conflict: None }
+    }
+}
+
+impl<A, M: Memory> Engine<A, M> {
+    pub(super) fn count_events(&mut self, events: EventSet) {
+        for event in events.iter() {
+            self.stats.events[event] += 1;
+        }
+    }
+
+    /// Calls the handlers of one socket, in the order of delivery. Returns what they decided about the packet.
+    fn raise_at(
+        &mut self,
+        socket: SocketId,
+        what: Raise,
+        packet: Option<PacketView<'_>>,
+        app: &mut A,
+    ) -> Verdict {
+        let mut verdict = Verdict::Forward;
+        let Ok(s) = self.sockets.get(socket) else { return verdict };
+        let wanted = self.sockets.wanted(s, what.hook, what.events);
+        if wanted.is_empty() {
+            return verdict;
+        }
+        // Copied before the first call: what a handler registers or removes takes effect with the next hook.
+        let Some(handlers) = self.sockets.handlers(s, what.hook) else { return verdict };
+        for event in wanted.iter() {
+            let Some(registration) = handlers[event as usize] else { continue };
+            let mut context = Context {
+                engine: self,
+                app,
+                socket,
+                token: registration.token,
+                event: Some(event),
+                hook: what.hook,
+                side: what.side,
+                packet,
+                trouble: what.trouble,
+                conflict: what.conflict,
+                verdict,
+            };
+            (registration.handler)(&mut context);
+            verdict = context.verdict;
+        }
+        verdict
+    }
+
+    /// Calls the handlers of a connection's sockets: in the order of the monitors, or in reverse. Packets of the
+    /// client pass the monitors in order and those of the server in reverse, as a chain of middleboxes is passed.
+    pub(super) fn raise_all(
+        &mut self,
+        flow: Id,
+        what: Raise,
+        in_order: bool,
+        packet: Option<PacketView<'_>>,
+        app: &mut A,
+    ) -> Verdict {
+        let mut verdict = Verdict::Forward;
+        let Some(f) = self.flows.get(flow) else { return verdict };
+        if (f.interest[what.hook as usize] & what.events).is_empty() {
+            return verdict;
+        }
+        let mut next = if in_order { f.first_socket } else { f.last_socket };
+        while let Ok(socket) = self.sockets.get(next) {
+            let (id, watches) = (next, what.side.is_none_or(|side| socket.watches[side]));
+            next = if in_order { socket.next } else { socket.previous };
+            if watches && self.raise_at(id, what, packet, app) == Verdict::Drop {
+                verdict = Verdict::Drop;
+            }
+        }
+        verdict
+    }
+
+    /// Counts events and raises them at a packet's hook.
+    pub(super) fn raise(
+        &mut self,
+        flow: Id,
+        what: Raise,
+        sender: Side,
+        passage: &mut Passage<'_>,
+        app: &mut A,
+    ) {
+        self.count_events(what.events);
+        let verdict = self.raise_all(flow, what, sender == Side::Client, Some(passage.view), app);
+        if verdict == Verdict::Drop {
+            passage.verdict = Verdict::Drop;
+        }
+    }
+
+    /// Counts events and raises them where no packet, or not its direction, has to do with them.
+    pub(super) fn raise_quiet(&mut self, flow: Id, what: Raise, packet: Option<PacketView<'_>>, app: &mut A) {
+        self.count_events(what.events);
+        let _ = self.raise_all(flow, what, true, packet, app);
+    }
+
+    pub(super) fn raise_trouble(
+        &mut self,
+        id: Id,
+        side: Side,
+        trouble: Trouble,
+        packet: Option<PacketView<'_>>,
+        app: &mut A,
+    ) {
+        let error = Raise::one(Hook::None, Some(side), Event::Error);
+        self.raise_quiet(id, Raise { trouble: Some(trouble), ..error }, packet, app);
+    }
+
+    /// Raw sockets: every packet, once.
+    pub(super) fn raise_raw(&mut self, view: PacketView<'_>, app: &mut A) -> Verdict {
+        let mut verdict = Verdict::Forward;
+        for id in self.sockets.snapshot() {
+            let raw = self.sockets.get(id).is_ok_and(|s| s.kind == SocketKind::Raw);
+            if raw && self.matches(id, FilterSlot::Packet, view, false) {
+                let what = Raise::one(Hook::None, None, Event::PacketIn);
+                self.count_events(what.events);
+                if self.raise_at(id, what, Some(view), app) == Verdict::Drop {
+                    verdict = Verdict::Drop;
+                }
+            }
+        }
+        verdict
+    }
+
+    /// A segment of no tracked connection.
+    pub(super) fn raise_orphan(&mut self, passage: &mut Passage<'_>, reason: DropReason, app: &mut A) {
+        self.count_drop(reason);
+        let what = Raise::one(Hook::None, None, Event::Orphan);
+        self.count_events(what.events);
+        for id in self.sockets.snapshot() {
+            let Ok(socket) = self.sockets.get(id) else { continue };
+            let slot = if socket.kind == SocketKind::Raw { FilterSlot::Packet } else { FilterSlot::Orphan };
+            if self.matches(id, slot, passage.view, false)
+                && self.raise_at(id, what, Some(passage.view), app) == Verdict::Drop
+            {
+                passage.verdict = Verdict::Drop;
+            }
+        }
+    }
+
+    /// Whether a monitor's filter lets a packet through, or, `reversed`, would let through the one that it answers.
+    pub(super) fn matches(
+        &self,
+        monitor: SocketId,
+        slot: FilterSlot,
+        view: PacketView<'_>,
+        reversed: bool,
+    ) -> bool {
+        let Ok(socket) = self.sockets.get(monitor) else { return false };
+        let (frame, packet) = (view.frame.data, view.packet);
+        self.sockets.filter(socket, slot).is_none_or(|f| {
+            if reversed { f.matches_reversed(frame, packet) } else { f.matches(frame, packet) }
+        })
+    }
+
+    /// Announces the new data of all connections that have some.
+    pub(super) fn announce(&mut self, app: &mut A) {
+        while let Some(flow) = self.flows.get_mut(self.pending.0) {
+            let id = core::mem::replace(&mut self.pending.0, flow.next_pending);
+            flow.next_pending = Id::NONE;
+            flow.in_pending_list = false;
+            if self.pending.0.is_none() {
+                self.pending.1 = Id::NONE;
+            }
+            for side in Side::BOTH {
+                self.announce_side(id, side, app);
+            }
+            self.forget_if_unwatched(id);
+        }
+        self.pending = (Id::NONE, Id::NONE);
+    }
+
+    /// Remembers that a socket of a connection stopped watching; looked at after the packet or the burst.
+    pub(crate) fn note_stopped(&mut self, id: Id) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.was_stopped = true;
+            self.enqueue(id);
+        }
+    }
+
+    /// Forgets a connection that no socket watches any more. Returns whether it did.
+    pub(super) fn forget_if_unwatched(&mut self, id: Id) -> bool {
+        let Some(flow) = self.flows.get_mut(id).filter(|f| f.over.is_none()) else { return false };
+        let unwatched = core::mem::take(&mut flow.was_stopped) && !self.is_watched(id);
+        if unwatched {
+            self.forget(id);
+        }
+        unwatched
+    }
+
+    /// Announces the new data of one stream, now.
+    pub(super) fn announce_side(&mut self, id: Id, side: Side, app: &mut A) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if core::mem::take(&mut flow.pending[side]) {
+            let what = Raise::one(Hook::None, Some(side), Event::NewData);
+            self.raise_quiet(id, what, None, app);
+            self.release_read(id, side);
+        }
+    }
+
+    /// Remembers that a stream has new octets to announce.
+    pub(super) fn note_new_data(&mut self, id: Id, side: Side) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.pending[side] = true;
+            self.enqueue(id);
+        }
+    }
+
+    fn enqueue(&mut self, id: Id) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if core::mem::replace(&mut flow.in_pending_list, true) {
+            return;
+        }
+        match self.flows.get_mut(self.pending.1) {
+            Some(last) => last.next_pending = id,
+            None => self.pending.0 = id,
+        }
+        self.pending.1 = id;
+    }
+
+    /// Takes a connection that goes away off the list of those with new data; the list is no longer than a burst.
+    pub(super) fn forget_new_data(&mut self, id: Id) {
+        let Some(flow) = self.flows.get(id).filter(|f| f.in_pending_list) else { return };
+        let after = flow.next_pending;
+        let (mut before, mut at) = (Id::NONE, self.pending.0);
+        while at != id {
+            before = at;
+            at = self.flows.get(at).map_or(id, |f| f.next_pending);
+        }
+        match self.flows.get_mut(before) {
+            Some(f) => f.next_pending = after,
+            None => self.pending.0 = after,
+        }
+        if self.pending.1 == id {
+            self.pending.1 = before;
+        }
+    }
+
+    /// Tells each reader that has octets below `head` to read what it is about to lose.
+    pub(super) fn warn_of_overrun(
+        &mut self,
+        id: Id,
+        side: Side,
+        lost: Range,
+        view: Option<PacketView<'_>>,
+        app: &mut A,
+    ) {
+        let mut next = self.flows.get(id).map_or(Id::NONE, |f| f.first_socket);
+        while let Ok(socket) = self.sockets.get(next) {
+            let (this, unread) = (next, Range { start: socket.cursors[side].max(lost.start), end: lost.end });
+            let concerned = self.is_reader(socket, side) && !unread.is_empty();
+            next = socket.next;
+            if concerned {
+                let trouble = Some(Trouble::Overrun(unread));
+                let what = Raise { trouble, ..Raise::one(Hook::None, Some(side), Event::Error) };
+                self.count_events(what.events);
+                let _ = self.raise_at(this, what, view, app);
+            }
+        }
+    }
+
+    /// A socket reads a stream when it is told of new data or errors, or has read before.
+    fn is_reader(&self, socket: &Socket, side: Side) -> bool {
+        let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
+        let listens = !self.sockets.wanted(socket, Hook::None, told).is_empty();
+        socket.watches[side] && socket.buffers[side] && (listens || socket.cursors[side] > Offset::ZERO)
+    }
+
+    /// The lowest cursor of the readers of a stream; `None` when nobody reads it.
+    pub(super) fn lowest_cursor(&self, id: Id, side: Side) -> Option<Offset> {
+        let flow = self.flows.get(id)?;
+        let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
+        if !flow.was_read && (flow.interest[Hook::None as usize] & told).is_empty() {
+            return None;
+        }
+        let mut next = flow.first_socket;
+        let mut lowest: Option<Offset> = None;
+        while let Ok(socket) = self.sockets.get(next) {
+            if self.is_reader(socket, side) {
+                let cursor = socket.cursors[side];
+                lowest = Some(lowest.map_or(cursor, |l| l.min(cursor)));
+            }
+            next = socket.next;
+        }
+        lowest
+    }
+
+    /// Whether any socket of the connection still wants events.
+    pub(super) fn is_watched(&self, id: Id) -> bool {
+        let mut next = self.flows.get(id).map_or(Id::NONE, |f| f.first_socket);
+        while let Ok(socket) = self.sockets.get(next) {
+            if socket.watches.client || socket.watches.server {
+                return true;
+            }
+            next = socket.next;
+        }
+        false
+    }
+}

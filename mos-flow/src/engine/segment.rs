@@ -1,0 +1,216 @@
+//! One segment of a tracked connection, from the sender's state to the receiver's hook.
+
+use super::raise::Raise;
+use super::{Engine, Passage};
+use crate::context::Trouble;
+use crate::event::{Event, EventSet, Hook};
+use crate::flow::EndReason;
+use crate::memory::Memory;
+use crate::packet::PacketView;
+use crate::slab::Id;
+use crate::stats::DropReason;
+use ringbuf_core::window::Refusal;
+use tcp_reasm::{Anomaly, Arrival, Conn, Report, Sent, Side, Verdict};
+
+impl<A, M: Memory> Engine<A, M> {
+    pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
+        let (now, segment) = (self.clock.running(), passage.segment);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if flow.over.is_some() {
+            return self.on_stray(id, passage, app);
+        }
+        let from = flow.sender(passage.prepared.ascending);
+        flow.last_packet = now;
+        let verdict = flow.conn.judge(from, segment);
+        if verdict == Verdict::Restart {
+            return self.restart(id, from, passage, app);
+        }
+        self.stats.segments += 1;
+        match verdict {
+            Verdict::Refuse(anomaly) => self.refuse(id, from, anomaly, passage, app),
+            _ => self.accept(id, from, passage, app),
+        }
+        self.after_segment(id, from, app);
+    }
+
+    /// The ports are used again.
+    fn restart(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
+        self.end(id, EndReason::Replaced, from, app);
+        self.forget(id);
+        if passage.segment.opens() {
+            return self.admit(passage, app);
+        }
+        // The SYN went by as an intruder in the old connection; this is its answer.
+        let conn = Conn::from_syn_ack(passage.segment, self.window);
+        self.admit_as(conn, Side::Server, passage, app);
+    }
+
+    /// A segment between the ports of a connection that ended.
+    fn on_stray(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
+        if passage.segment.opens() {
+            self.forget(id);
+            self.admit(passage, app);
+        } else {
+            self.raise_orphan(passage, DropReason::Orphan, app);
+        }
+    }
+
+    /// A segment that its receiver does not take: only seen, by both hooks.
+    fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_>, app: &mut A) {
+        let (to, segment) = (!from, passage.segment);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.conn.note_refused(from, segment);
+        // What came before is no anomaly, although the receiver has no use for it.
+        let old = anomaly == Anomaly::OldSegment;
+        let arrival = if old { self.arriving(id, to, segment) } else { Arrival::default() };
+        self.count_arrival(&arrival);
+        if arrival.retransmission {
+            self.stats.retransmitted_octets += u64::from(segment.payload_len);
+        } else if !arrival.keep_alive {
+            self.stats.anomalies[anomaly] += 1;
+        }
+        if anomaly == Anomaly::OutOfWindow && segment.payload_len > 0 {
+            let octets = segment.payload_len.into();
+            self.stats.refused_octets += octets;
+            self.raise_trouble(id, to, Trouble::Window { octets }, Some(passage.view), app);
+        }
+        let seen = EventSet::of(Event::PacketIn);
+        self.raise(id, Raise::at(Hook::Sender, from, seen), from, passage, app);
+        self.raise_retransmission(id, from, &arrival, passage, app);
+        self.raise(id, Raise::at(Hook::Receiver, to, seen), from, passage, app);
+    }
+
+    fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
+        let (to, segment) = (!from, passage.segment);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let sent = flow.conn.sent(from, segment);
+        let first = !core::mem::replace(&mut flow.was_announced, true);
+        self.follow_streams(id, &sent);
+        if first && !sent.started {
+            self.raise_start(id, from, passage, app);
+        }
+        let events = EventSet::of(Event::PacketIn)
+            .with_if(sent.started, Event::ConnStart)
+            .with_if(sent.state.is_some(), Event::StateChange);
+        self.raise(id, Raise::at(Hook::Sender, from, events), from, passage, app);
+
+        let arrival = self.before_store(id, from, passage, app);
+        let report = self.store(id, to, segment);
+        self.account(id, to, &arrival, &report);
+        // Repeated octets were told before they were stored; a repeated SYN or FIN is told now.
+        let again = arrival.retransmission && segment.payload_len == 0;
+        let events = EventSet::of(Event::PacketIn)
+            .with_if(report.started, Event::ConnStart)
+            .with_if(report.state.is_some(), Event::StateChange)
+            .with_if(again, Event::Retransmission);
+        self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
+        self.after_store(id, to, &report, passage.view, app);
+    }
+
+    /// A connection whose SYN was not seen starts with the first segment that was.
+    fn raise_start(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
+        for (hook, side) in [(Hook::Sender, Side::Client), (Hook::Receiver, Side::Server)] {
+            let start = Raise::one(hook, Some(side), Event::ConnStart);
+            self.raise(id, start, from, passage, app);
+        }
+    }
+
+    /// What the sender's word means for the octets of both streams.
+    fn follow_streams(&mut self, id: Id, sent: &Sent) {
+        for side in Side::BOTH.into_iter().filter(|side| sent.restarted[*side]) {
+            self.forget_stream(id, side);
+        }
+        match sent.syn_data {
+            Some(true) => self.take_syn_data(id),
+            Some(false) => {
+                if let Some(flow) = self.flows.get_mut(id) {
+                    flow.conn.forget_syn_data(Side::Server);
+                }
+                self.forget_stream(id, Side::Server);
+            }
+            None => {}
+        }
+    }
+
+    /// What must be told before the octets are stored: that they came before, and what they will push out.
+    fn before_store(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) -> Arrival {
+        let (to, segment) = (!from, passage.segment);
+        if segment.payload_len > 0 {
+            self.open_buffer(id, to);
+        }
+        let arrival = self.arriving(id, to, segment);
+        if segment.payload_len > 0 {
+            self.raise_retransmission(id, from, &arrival, passage, app);
+            self.make_room_for_ranges(id, to, segment, passage.view, app);
+        }
+        arrival
+    }
+
+    fn raise_retransmission(
+        &mut self,
+        id: Id,
+        from: Side,
+        arrival: &Arrival,
+        passage: &mut Passage<'_>,
+        app: &mut A,
+    ) {
+        if arrival.retransmission {
+            let again = Raise::one(Hook::Receiver, Some(!from), Event::Retransmission);
+            self.raise(id, Raise { conflict: arrival.conflict, ..again }, from, passage, app);
+        }
+    }
+
+    fn account(&mut self, id: Id, to: Side, arrival: &Arrival, report: &Report) {
+        let data = &report.data;
+        let undecided =
+            to == Side::Server && self.flows.get(id).is_some_and(|flow| flow.conn.has_undecided_syn_data());
+        self.stats.stream_octets += if undecided { 0 } else { data.fresh };
+        self.stats.retransmitted_octets += data.duplicate + data.stale;
+        self.stats.refused_octets += data.refused;
+        self.count_arrival(arrival);
+        if data.advanced > 0 && self.flows.get(id).is_some_and(|flow| flow.buffered[to]) {
+            self.note_new_data(id, to);
+        }
+    }
+
+    fn count_arrival(&mut self, arrival: &Arrival) {
+        self.stats.keep_alives += u64::from(arrival.keep_alive);
+        self.stats.conflicts += u64::from(arrival.conflict.is_some());
+    }
+
+    fn after_store(&mut self, id: Id, to: Side, report: &Report, view: PacketView<'_>, app: &mut A) {
+        if let Some(refusal) = report.data.refusal {
+            let octets = report.data.refused;
+            let trouble = match refusal {
+                Refusal::BeyondWindow => Trouble::Window { octets },
+                _ => Trouble::NoMemory { octets },
+            };
+            self.raise_trouble(id, to, trouble, Some(view), app);
+        }
+        if report.data.advanced > 0 {
+            self.trim(id, to, Some(view), app);
+        }
+        for side in Side::BOTH {
+            let Some(flow) = self.flows.get_mut(id) else { return };
+            if flow.conn.stream(side).may_have_gap() {
+                self.give_up_gaps(id, side, Some(view), app);
+            } else {
+                flow.hole_since[side] = None;
+            }
+        }
+    }
+
+    fn after_segment(&mut self, id: Id, from: Side, app: &mut A) {
+        if self.forget_if_unwatched(id) {
+            return;
+        }
+        let Some(flow) = self.flows.get(id).filter(|f| f.conn.is_over()) else { return };
+        let reset = flow.conn.was_reset();
+        if reset || self.config.time_wait.is_zero() {
+            let reason = if reset { EndReason::Reset } else { EndReason::Closed };
+            self.end(id, reason, !from, app);
+        } else {
+            self.start_flow_timer(id);
+        }
+    }
+}

@@ -1,0 +1,764 @@
+mod limits;
+
+mod sockets;
+
+use super::*;
+use crate::testing::Exchange;
+use crate::{
+    Context, EndReason, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State, Trouble,
+};
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{format, vec};
+use tcp_reasm::Flags;
+
+/// What the handlers of these tests write down.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Vec<String>,
+    /// Octets read by [`read`], by receiving side.
+    streams: Sides<Vec<u8>>,
+    ends: Vec<Option<EndReason>>,
+}
+
+struct World {
+    engine: Engine<Log>,
+    log: Log,
+    /// Microseconds.
+    clock: u64,
+    socket: SocketId,
+}
+
+const CLIENT: &str = "10.0.0.2:40000";
+const SERVER: &str = "10.0.0.1:80";
+
+fn exchange() -> Exchange {
+    let isn = Sides { client: u32::MAX - 2, server: 5000 };
+    Exchange::new(CLIENT.parse().unwrap(), SERVER.parse().unwrap(), isn)
+}
+
+/// The start of one of many connections.
+fn other(port: u16) -> Exchange {
+    Exchange::new(format!("10.0.0.9:{port}").parse().unwrap(), SERVER.parse().unwrap(), Sides::default())
+}
+
+/// A new connection between the ports of [`exchange`].
+fn successor() -> Exchange {
+    let isn = Sides { client: 123_456, server: 654_321 };
+    Exchange::new(CLIENT.parse().unwrap(), SERVER.parse().unwrap(), isn)
+}
+
+fn small() -> Config {
+    Config {
+        max_flows: 64,
+        max_sockets: 256,
+        max_buffers: 64,
+        chunks: 256,
+        ring_octets: 4096,
+        ..Config::default()
+    }
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        let mut engine = Engine::new(config).unwrap();
+        let socket = engine.open(SocketKind::Stream).unwrap();
+        World { engine, log: Log::default(), clock: 1_000_000, socket }
+    }
+
+    fn on(&mut self, event: Event, hook: Hook, handler: Handler<Log>) -> &mut Self {
+        self.engine.register(self.socket, event, hook, handler, 0).unwrap();
+        self
+    }
+
+    /// A handler that writes every event down, everywhere.
+    fn on_everything(&mut self, socket: SocketId) {
+        for event in Event::ALL {
+            for hook in Hook::ALL {
+                if event.is_allowed_at(hook) && (event != Event::PacketIn || hook != Hook::None) {
+                    self.engine.register(socket, event, hook, note, 0).unwrap();
+                }
+            }
+        }
+    }
+
+    /// One burst, each frame a millisecond after the other. Returns the verdicts.
+    fn send(&mut self, frames: &[Vec<u8>]) -> Vec<Verdict> {
+        let mut burst: Vec<Frame<'_>> = Vec::new();
+        for data in frames {
+            self.clock += 1000;
+            burst.push(Frame::ethernet(Instant(self.clock), data));
+        }
+        self.engine.process_burst(&mut burst, &mut self.log);
+        burst.iter().map(|f| f.verdict).collect()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.clock += crate::time::micros(time);
+        self.engine.handle_timeout(Instant(self.clock), &mut self.log);
+    }
+
+    fn take(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.log.lines)
+    }
+}
+
+fn note(ctx: &mut Context<'_, Log>) {
+    let event = ctx.event().map_or("timer", Event::name);
+    let (hook, side) = (ctx.hook().name(), ctx.side().map_or("-".into(), |s| s.to_string()));
+    let trouble = ctx.trouble().map_or(String::new(), |t| format!(" {t:?}"));
+    let states = match ctx.monitor() {
+        Ok(m) => Side::BOTH.map(|s| m.state(s).map_or("-", State::name)).join("/"),
+        Err(_) => "-".into(),
+    };
+    let socket = ctx.token();
+    let prefix = if socket == 0 { String::new() } else { format!("#{socket} ") };
+    ctx.app().lines.push(format!("{prefix}{event} {hook} {side} {states}{trouble}"));
+}
+
+/// Reads all that is new.
+fn read(ctx: &mut Context<'_, Log>) {
+    let side = ctx.side().unwrap();
+    let Ok((log, mut monitor)) = ctx.split() else { return };
+    let mut buf = [0; 100];
+    loop {
+        match monitor.peek(side, &mut buf).unwrap() {
+            Peek::Data(range) => log.streams[side].extend_from_slice(&buf[..range.len() as usize]),
+            Peek::Lost(range) => log.lines.push(format!("lost {range}")),
+            Peek::Empty => return,
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_whole_connection_event_by_event() {
+    let mut w = World::new(small());
+    w.on_everything(w.socket);
+    let mut x = exchange();
+    let burst = x.handshake();
+    w.send(&burst);
+    // Within a hook: the packet, the start, the state. The sender's hook runs before the receiver knows.
+    assert_eq!(
+        w.take(),
+        [
+            "packet_in sender client SYN-SENT/LISTEN",
+            "conn_start sender client SYN-SENT/LISTEN",
+            "state_change sender client SYN-SENT/LISTEN",
+            "packet_in receiver server SYN-SENT/SYN-RECEIVED",
+            "conn_start receiver server SYN-SENT/SYN-RECEIVED",
+            "state_change receiver server SYN-SENT/SYN-RECEIVED",
+            "packet_in sender server SYN-SENT/SYN-RECEIVED",
+            "packet_in receiver client ESTABLISHED/SYN-RECEIVED",
+            "state_change receiver client ESTABLISHED/SYN-RECEIVED",
+            "packet_in sender client ESTABLISHED/SYN-RECEIVED",
+            "packet_in receiver server ESTABLISHED/ESTABLISHED",
+            "state_change receiver server ESTABLISHED/ESTABLISHED",
+        ]
+    );
+    // New data is announced once, after the burst, to the side that receives it.
+    let burst = [x.data(Side::Client, b"one "), x.data(Side::Client, b"two")];
+    w.send(&burst);
+    assert_eq!(
+        w.take(),
+        [
+            "packet_in sender client ESTABLISHED/ESTABLISHED",
+            "packet_in receiver server ESTABLISHED/ESTABLISHED",
+            "packet_in sender client ESTABLISHED/ESTABLISHED",
+            "packet_in receiver server ESTABLISHED/ESTABLISHED",
+            "new_data none server ESTABLISHED/ESTABLISHED",
+        ]
+    );
+    // The end comes with the last ACK: receiver of the last packet first, then the other side; state reads CLOSED.
+    let [fin, fin_ack, ack] = x.close(Side::Client);
+    w.send(&[fin, fin_ack]);
+    assert_eq!(
+        w.take(),
+        [
+            "packet_in sender client FIN-WAIT-1/ESTABLISHED",
+            "state_change sender client FIN-WAIT-1/ESTABLISHED",
+            "packet_in receiver server FIN-WAIT-1/CLOSE-WAIT",
+            "state_change receiver server FIN-WAIT-1/CLOSE-WAIT",
+            "packet_in sender server FIN-WAIT-1/LAST-ACK",
+            "state_change sender server FIN-WAIT-1/LAST-ACK",
+            "packet_in receiver client TIME-WAIT/LAST-ACK",
+            "state_change receiver client TIME-WAIT/LAST-ACK",
+        ],
+        "no bare repeat of new data with a FIN"
+    );
+    w.send(&[ack]);
+    assert_eq!(
+        w.take(),
+        [
+            "packet_in sender client TIME-WAIT/LAST-ACK",
+            "packet_in receiver server TIME-WAIT/CLOSED",
+            "state_change receiver server TIME-WAIT/CLOSED",
+            "conn_end receiver server CLOSED/CLOSED",
+            "conn_end sender server CLOSED/CLOSED",
+            "state_change receiver client CLOSED/CLOSED",
+            "conn_end receiver client CLOSED/CLOSED",
+            "state_change sender client CLOSED/CLOSED",
+            "conn_end sender client CLOSED/CLOSED",
+        ]
+    );
+    assert_eq!((w.engine.flow_count(), w.engine.socket_count(), w.engine.chunks().0), (0, 1, 0));
+}
+
+#[test]
+fn both_streams_are_read_to_the_last_octet_also_within_one_burst() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    let mut burst = x.handshake().to_vec();
+    burst.push(x.data(Side::Client, b"request"));
+    burst.push(x.data(Side::Server, b"response"));
+    burst.extend(x.close(Side::Server));
+    w.send(&burst);
+    let streams = &w.log.streams;
+    assert_eq!((text(&streams.server), text(&streams.client)), ("request".into(), "response".into()));
+    assert_eq!(w.engine.flow_count(), 0);
+}
+
+#[test]
+fn data_for_a_half_closed_side_is_announced() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let fin = x.segment(Side::Client, Flags::FIN | Flags::ACK, b"bye");
+    let late = x.data(Side::Server, b"still here");
+    w.send(&[fin, late]);
+    assert_eq!(
+        (text(&w.log.streams.server), text(&w.log.streams.client)),
+        ("bye".into(), "still here".into())
+    );
+}
+
+#[test]
+fn several_monitors_are_passed_in_order_and_in_reverse() {
+    let mut w = World::new(small());
+    let second = w.engine.open(SocketKind::Stream).unwrap();
+    for (socket, token) in [(w.socket, 1), (second, 2)] {
+        for hook in [Hook::Sender, Hook::Receiver] {
+            w.engine.register(socket, Event::PacketIn, hook, note, token).unwrap();
+        }
+        w.engine.register(socket, Event::ConnEnd, Hook::Receiver, note, token).unwrap();
+    }
+    let mut x = exchange();
+    let [syn, syn_ack, _] = x.handshake();
+    w.send(&[syn]);
+    let order = |w: &mut World| w.take().iter().map(|l| l[..2].to_string()).collect::<Vec<_>>();
+    assert_eq!(order(&mut w), ["#1", "#2", "#1", "#2"]);
+    w.send(&[syn_ack]);
+    assert_eq!(order(&mut w), ["#2", "#1", "#2", "#1"]);
+    w.engine.shutdown(&mut w.log);
+    assert_eq!(order(&mut w), ["#1", "#2", "#1", "#2"], "the end: always in order");
+}
+
+#[test]
+fn a_connection_keeps_the_handlers_its_monitor_had_at_the_syn() {
+    let mut w = World::new(small());
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.on(Event::PacketIn, Hook::Sender, note);
+    w.send(&[x.data(Side::Client, b"x")]);
+    assert!(w.take().is_empty(), "registered too late for this connection");
+    let other =
+        Exchange::new("10.0.0.9:1".parse().unwrap(), SERVER.parse().unwrap(), Sides::default()).handshake();
+    w.send(&other);
+    assert_eq!(w.take().len(), 3);
+    w.engine.unregister(w.socket, Event::PacketIn, Hook::Sender).unwrap();
+    let gone = w.engine.unregister(w.socket, Event::PacketIn, Hook::Sender);
+    assert_eq!(gone, Err(SocketError::NoHandler));
+    assert_eq!(
+        w.engine.register(w.socket, Event::NewData, Hook::Sender, note, 0),
+        Err(SocketError::WrongHook)
+    );
+}
+
+#[test]
+fn handlers_of_one_connection_can_be_changed_from_inside() {
+    fn on_start(ctx: &mut Context<'_, Log>) {
+        let socket = ctx.socket();
+        ctx.control().register(socket, Event::PacketIn, Hook::Receiver, note, 7).unwrap();
+        ctx.control().unregister(socket, Event::ConnStart, Hook::Sender).unwrap();
+    }
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, on_start);
+    for port in [1, 2] {
+        let client = format!("10.0.0.9:{port}").parse().unwrap();
+        let mut x = Exchange::new(client, SERVER.parse().unwrap(), Sides::default());
+        w.send(&x.handshake());
+        assert_eq!(w.take().len(), 3, "each connection changes its own set, from the next hook on");
+    }
+}
+
+#[test]
+fn filters_choose_connections_and_orphans() {
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, note).on(Event::Orphan, Hook::None, note);
+    w.engine.bind(w.socket, FilterSlot::Syn, Some("dst port 80".parse().unwrap())).unwrap();
+    w.engine.bind(w.socket, FilterSlot::Orphan, Some("src port 40000".parse().unwrap())).unwrap();
+    let bad = w.engine.bind(w.socket, FilterSlot::Packet, None);
+    assert_eq!(bad, Err(SocketError::WrongKind));
+    w.send(&exchange().handshake());
+    assert_eq!(w.take(), ["conn_start sender client SYN-SENT/LISTEN"]);
+    let isn = Sides::default();
+    let other = Exchange::new(CLIENT.parse().unwrap(), "10.0.0.1:81".parse().unwrap(), isn).handshake();
+    w.send(&other);
+    assert_eq!(w.take(), ["orphan none - -/-", "orphan none - -/-"], "two of them come from port 40000");
+    assert_eq!(w.engine.stats().drops[DropReason::Orphan], 3);
+}
+
+#[test]
+fn raw_sockets_see_every_ip_packet_once() {
+    let mut w = World::new(small());
+    let raw = w.engine.open(SocketKind::Raw).unwrap();
+    w.engine.register(raw, Event::PacketIn, Hook::None, note, 0).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    assert_eq!(w.take(), ["packet_in none - -/-"; 3]);
+    w.engine.bind(raw, FilterSlot::Packet, Some("src port 80".parse().unwrap())).unwrap();
+    w.send(&[x.ack(Side::Client), x.ack(Side::Server)]);
+    assert_eq!(w.take().len(), 1);
+    w.engine.close(raw).unwrap();
+    assert_eq!(w.engine.close(raw), Err(SocketError::NoSocket));
+    w.send(&[x.ack(Side::Server)]);
+    assert!(w.take().is_empty());
+}
+
+#[test]
+fn retransmissions_are_told_before_they_are_stored() {
+    fn compare(ctx: &mut Context<'_, Log>) {
+        let conflict = ctx.conflict().map(|c| c.range);
+        let new = ctx.packet().unwrap().segment.unwrap().payload.to_vec();
+        let mut old = [0; 64];
+        let n = ctx.monitor().unwrap().ppeek(Side::Server, Offset(0), &mut old).unwrap();
+        ctx.app().lines.push(format!("{} {} {conflict:?}", text(&old[..n]), text(&new)));
+    }
+    let mut w = World::new(small());
+    w.on(Event::Retransmission, Hook::Receiver, compare);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let (seq, ack) = (x.seq(Side::Client), x.seq(Side::Server));
+    w.send(&[x.data(Side::Client, b"GOOD")]);
+    w.send(&[x.segment_at(Side::Client, seq, ack, Flags::ACK, b"GOOD")]);
+    w.send(&[x.segment_at(Side::Client, seq, ack, Flags::ACK, b"EVILMORE")]);
+    w.send(&[x.segment_at(Side::Client, seq.wrapping_add(7), ack, Flags::ACK, b"?")]); // a keep-alive
+    assert_eq!(w.take(), ["GOOD GOOD None", "GOOD EVILMORE Some([0, 4))"]);
+    let stats = w.engine.stats();
+    assert_eq!((stats.conflicts, stats.keep_alives, stats.events[Event::Retransmission]), (1, 1, 2));
+}
+
+#[test]
+fn a_slow_reader_is_warned_and_then_told_what_it_lost() {
+    fn drain(ctx: &mut Context<'_, Log>) {
+        note(ctx);
+        read(ctx);
+    }
+    let payload = vec![b'x'; 1000];
+    // One that reads when warned loses nothing; one that does not is told.
+    for (handler, expected) in [(drain as Handler<Log>, 6000), (note, 4096)] {
+        let mut w = World::new(small());
+        w.on(Event::Error, Hook::None, handler).on(Event::ConnEnd, Hook::Receiver, read);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        for _ in 0..6 {
+            let frame = x.data(Side::Client, &payload);
+            w.send(&[frame]);
+        }
+        w.engine.shutdown(&mut w.log);
+        let lines = w.take();
+        assert!(lines[0].contains("Overrun([0, 904))"), "{lines:?}");
+        assert_eq!(lines.contains(&"lost [0, 1904)".to_string()), expected == 4096, "{lines:?}");
+        assert_eq!(w.log.streams.server.len(), expected);
+    }
+}
+
+#[test]
+fn unread_data_is_announced_before_the_ring_would_push_it_out() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    let mut burst = x.handshake().to_vec();
+    burst.extend((0..20).map(|_| x.data(Side::Client, &[b'y'; 1400])));
+    w.send(&burst);
+    assert_eq!(w.log.streams.server.len(), 28_000);
+    assert!(w.take().is_empty(), "nothing was lost although the burst is larger than the ring");
+    assert_eq!(w.engine.stats().overrun_octets, 0);
+}
+
+#[test]
+fn a_filled_hole_delivers_more_than_the_ring_holds() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let first = x.data(Side::Client, &[b'a'; 1000]);
+    let rest: Vec<Vec<u8>> = (0..30).map(|_| x.data(Side::Client, &[b'b'; 1000])).collect();
+    w.send(&rest);
+    assert!(w.log.streams.server.is_empty());
+    w.send(&[first]);
+    assert_eq!(w.log.streams.server.len(), 31_000);
+    assert!(w.take().is_empty());
+    assert!(
+        w.engine.chunks().0 <= 4,
+        "all but the ring and its index is given back: {:?}",
+        w.engine.chunks()
+    );
+}
+
+#[test]
+fn acknowledged_holes_are_skipped_when_patience_ends() {
+    let patience = Patience { octets: 3000, time: Duration::from_secs(2) };
+    let run = |after: fn(&mut World, &mut Exchange)| {
+        let mut w = World::new(Config { patience, ..small() });
+        w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        w.send(&[x.data(Side::Client, b"before")]);
+        let _lost = x.data(Side::Client, b"hole");
+        w.send(&[x.data(Side::Client, b"after")]);
+        after(&mut w, &mut x);
+        (w.take(), text(&w.log.streams.server))
+    };
+    // Not acknowledged: perhaps it is sent again.
+    let (lines, stream) = run(|w, _| w.wait(Duration::from_secs(60)));
+    assert_eq!((lines.len(), stream.as_str()), (0, "before"));
+    let gap = "error none server ESTABLISHED/ESTABLISHED Gap([6, 10))";
+    // By time.
+    let (lines, stream) = run(|w, x| {
+        w.send(&[x.ack(Side::Server)]);
+        w.wait(Duration::from_secs(1));
+        assert!(w.log.lines.is_empty(), "there is still patience");
+        w.wait(Duration::from_millis(1100));
+    });
+    assert_eq!((lines, stream.as_str()), (vec![gap.to_string(), "lost [6, 10)".into()], "beforeafter"));
+    // By octets.
+    let (lines, _) = run(|w, x| {
+        w.send(&[x.ack(Side::Server)]);
+        let more: Vec<_> = (0..4).map(|_| x.data(Side::Client, &[b'z'; 1000])).collect();
+        w.send(&more);
+    });
+    assert_eq!(lines, [gap, "lost [6, 10)"]);
+    // By the end of the connection.
+    let (lines, stream) = run(|w, x| {
+        w.send(&[x.ack(Side::Server)]);
+        w.send(&[x.segment(Side::Server, Flags::RST, b"")]);
+    });
+    assert!(lines[0].contains("Gap([6, 10))"), "{lines:?}");
+    assert_eq!(stream, "beforeafter");
+    // And a late one within patience closes it.
+    let (lines, stream) = run(|w, x| {
+        w.send(&[x.ack(Side::Server)]);
+        let late = x.segment_at(Side::Client, x.seq(Side::Client).wrapping_sub(9), 5001, Flags::ACK, b"hole");
+        w.send(&[late]);
+    });
+    assert_eq!((lines.len(), stream.as_str()), (0, "beforeholeafter"));
+}
+
+#[test]
+fn stopping_ends_events_and_then_the_connection() {
+    fn stop_both(ctx: &mut Context<'_, Log>) {
+        note(ctx);
+        ctx.monitor().unwrap().stop(None).unwrap();
+    }
+    fn stop_server(ctx: &mut Context<'_, Log>) {
+        ctx.monitor().unwrap().stop(Some(Side::Server)).unwrap();
+    }
+    // Also in the very first callback.
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, stop_both).on(Event::PacketIn, Hook::Receiver, note);
+    w.on(Event::ConnEnd, Hook::Receiver, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    assert_eq!(w.take().len(), 1);
+    assert_eq!((w.engine.flow_count(), w.engine.socket_count()), (0, 1));
+    // One side only, and only this socket.
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, stop_server).on(Event::PacketIn, Hook::Receiver, note);
+    let second = w.engine.open(SocketKind::Stream).unwrap();
+    w.engine.register(second, Event::PacketIn, Hook::Receiver, note, 2).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    assert_eq!(
+        w.take(),
+        [
+            "#2 packet_in receiver server SYN-SENT/SYN-RECEIVED",
+            "#2 packet_in receiver client ESTABLISHED/SYN-RECEIVED",
+            "packet_in receiver client ESTABLISHED/SYN-RECEIVED",
+            "#2 packet_in receiver server ESTABLISHED/ESTABLISHED",
+        ]
+    );
+}
+
+#[test]
+fn buffers_can_be_switched_off_while_states_go_on() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, note).on(Event::StateChange, Hook::Receiver, note);
+    w.engine.monitor(w.socket).unwrap().disable_buffer(Side::Server).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let active = w.engine.socket_at(1).unwrap();
+    w.take();
+    w.send(&[x.data(Side::Client, b"unheard"), x.data(Side::Server, b"heard")]);
+    assert_eq!(w.take(), ["new_data none client ESTABLISHED/ESTABLISHED"]);
+    let mut buf = [0; 16];
+    let mut m = w.engine.monitor(active).unwrap();
+    assert_eq!(m.ppeek(Side::Server, Offset(0), &mut buf), Err(SocketError::Disabled));
+    assert_eq!(m.ppeek(Side::Client, Offset(1), &mut buf), Ok(4));
+    assert_eq!(&buf[..4], b"eard");
+    m.disable_buffer(Side::Client).unwrap();
+    assert_eq!(m.peek(Side::Client, &mut buf), Err(SocketError::Disabled));
+    assert_eq!(w.engine.chunks().0, 0, "what was held is freed");
+    w.send(&x.close(Side::Client));
+    assert_eq!(w.engine.flow_count(), 0, "states still lead to the end");
+}
+
+#[test]
+fn reading_by_offset_tells_what_is_there() {
+    let mut w = World::new(small());
+    let mut x = exchange();
+    let [syn, syn_ack, ack] = x.handshake();
+    w.send(&[syn]);
+    let active = w.engine.socket_at(1).unwrap();
+    let mut buf = [0; 16];
+    let m = w.engine.monitor(active).unwrap();
+    assert_eq!(m.ppeek(Side::Client, Offset(0), &mut buf), Err(SocketError::NotConnected));
+    assert_eq!(m.ppeek(Side::Server, Offset(0), &mut buf), Err(SocketError::NoData));
+    w.send(&[syn_ack, ack]);
+    w.send(&[x.data(Side::Client, b"0123")]);
+    let _lost = x.data(Side::Client, b"4567");
+    w.send(&[x.data(Side::Client, b"89ab")]);
+    let m = w.engine.monitor(active).unwrap();
+    let at = |o, buf: &mut [u8]| m.ppeek(Side::Server, Offset(o), buf);
+    assert_eq!((at(0, &mut buf), at(2, &mut buf[..1])), (Ok(4), Ok(1)));
+    assert_eq!(at(9, &mut buf), Ok(3), "inside what came out of order");
+    assert_eq!(&buf[..3], b"9ab");
+    assert_eq!((at(4, &mut buf), at(12, &mut buf)), (Err(SocketError::NoData), Err(SocketError::NoData)));
+    assert_eq!((at(u64::MAX, &mut buf), at(99, &mut [])), (Err(SocketError::NoData), Ok(0)));
+    let mut ranges = [Range::default(); 4];
+    assert_eq!(m.fragments(Side::Server, &mut ranges), Ok(2));
+    assert_eq!(ranges[..2], [Range::new(0, 4), Range::new(8, 12)]);
+    assert_eq!(m.fragments(Side::Client, &mut ranges), Err(SocketError::NoData));
+    let info = m.stream_info(Side::Server).unwrap();
+    assert_eq!((info.base.0, info.next.0, info.top.0), (u32::MAX - 1, 4, 12));
+    assert_eq!(m.address(Side::Client).unwrap().to_string(), CLIENT);
+    assert_eq!(m.address(Side::Server).unwrap().to_string(), SERVER);
+    let passive = w.engine.monitor(w.socket).unwrap();
+    assert_eq!(passive.ppeek(Side::Server, Offset(0), &mut buf), Err(SocketError::WrongKind));
+}
+
+#[test]
+fn the_last_copy_wins_when_asked_for() {
+    for (policy, expected) in [(Overlap::First, "GOOD"), (Overlap::Last, "EVIL")] {
+        let mut w = World::new(Config { overlap: policy, ..small() });
+        w.on(Event::ConnEnd, Hook::Receiver, read);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        let (seq, ack) = (x.seq(Side::Client), x.seq(Side::Server));
+        w.send(&[x.data(Side::Client, b"GOOD"), x.segment_at(Side::Client, seq, ack, Flags::ACK, b"EVIL")]);
+        w.engine.shutdown(&mut w.log);
+        assert_eq!(text(&w.log.streams.server), expected);
+    }
+    // A monitor can ask for one side of its connections, and change its mind for one connection.
+    fn first(ctx: &mut Context<'_, Log>) {
+        ctx.monitor().unwrap().set_overlap(Side::Server, Overlap::First).unwrap();
+    }
+    for (handler, server) in [(note as Handler<Log>, "EVIL"), (first, "GOOD")] {
+        let mut w = World::new(small());
+        w.engine.monitor(w.socket).unwrap().set_overlap(Side::Server, Overlap::Last).unwrap();
+        w.on(Event::ConnStart, Hook::Sender, handler).on(Event::ConnEnd, Hook::Receiver, read);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        let at = Sides::from_fn(|side| x.seq(side));
+        let frames = [
+            x.data(Side::Client, b"GOOD"),
+            x.segment_at(Side::Client, at.client, at.server, Flags::ACK, b"EVIL"),
+            x.data(Side::Server, b"GOOD"),
+            x.segment_at(Side::Server, at.server, x.seq(Side::Client), Flags::ACK, b"EVIL"),
+        ];
+        w.send(&frames);
+        w.engine.shutdown(&mut w.log);
+        assert_eq!(
+            (text(&w.log.streams.server).as_str(), text(&w.log.streams.client).as_str()),
+            (server, "GOOD")
+        );
+    }
+}
+
+#[test]
+fn read_octets_are_not_kept_when_only_unread_ones_are_wanted() {
+    let mut w = World::new(Config { retention: Retention::Unread, ..small() });
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, &[1; 1000])]);
+    assert_eq!((w.log.streams.server.len(), w.engine.chunks().0), (1000, 0), "an idle flow holds no octets");
+}
+
+#[test]
+fn time_outs_end_connections_client_first() {
+    fn end(ctx: &mut Context<'_, Log>) {
+        note(ctx);
+        let reason = ctx.monitor().unwrap().end_reason().unwrap();
+        ctx.app().ends.push(reason);
+    }
+    let config = Config {
+        handshake_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(100),
+        ..small()
+    };
+    let mut w = World::new(config);
+    w.on(Event::ConnEnd, Hook::Receiver, end);
+    let mut x = exchange();
+    let [syn, ..] = x.clone().handshake();
+    w.send(&[syn]);
+    w.wait(Duration::from_secs(4));
+    assert_eq!(w.engine.flow_count(), 1);
+    w.wait(Duration::from_millis(1100));
+    assert_eq!(
+        w.take(),
+        ["conn_end receiver client CLOSED/CLOSED", "conn_end receiver server CLOSED/CLOSED"]
+    );
+    w.send(&x.handshake());
+    for _ in 0..5 {
+        w.wait(Duration::from_secs(90));
+        w.send(&[x.ack(Side::Client)]);
+    }
+    assert_eq!(w.engine.flow_count(), 1, "packets keep it alive");
+    w.wait(Duration::from_secs(101));
+    assert_eq!(w.log.ends.last(), Some(&Some(EndReason::TimedOut)));
+    assert_eq!(w.engine.next_timeout(), None);
+}
+
+#[test]
+fn time_wait_and_reuse_of_the_ports() {
+    let mut w = World::new(Config { time_wait: Duration::from_secs(60), ..small() });
+    w.on(Event::ConnStart, Hook::Sender, note).on(Event::ConnEnd, Hook::Sender, note);
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, b"old")]);
+    w.send(&x.close(Side::Client));
+    assert_eq!(w.take().len(), 1, "it waits");
+    let mut y = successor();
+    w.send(&y.handshake());
+    assert_eq!(w.take().len(), 3, "two ends of the old one, one start of the new one");
+    w.log.streams.server.clear();
+    w.send(&[y.data(Side::Client, b"new")]);
+    assert_eq!(text(&w.log.streams.server), "new");
+    assert_eq!((w.engine.stats().flows, w.engine.flow_count()), (2, 1));
+    assert_eq!(
+        w.engine.stats().segments,
+        3 + 1 + 3 + 3 + 1,
+        "the SYN that restarts is one of the new connection"
+    );
+}
+
+#[test]
+fn a_full_table_makes_orphans_and_is_counted() {
+    let mut w = World::new(Config { max_flows: 3, ..small() });
+    w.on(Event::Orphan, Hook::None, note);
+    for port in 1..=5 {
+        let [syn, ..] = other(port).handshake();
+        w.send(&[syn]);
+    }
+    assert_eq!((w.engine.flow_count(), w.take().len()), (3, 2));
+    assert_eq!(w.engine.stats().drops[DropReason::TableFull], 2);
+    let mut w = World::new(Config { max_sockets: 3, ..small() });
+    for port in 1..=5 {
+        let [syn, ..] = other(port).handshake();
+        w.send(&[syn]);
+    }
+    assert_eq!((w.engine.flow_count(), w.engine.stats().drops[DropReason::SocketsFull]), (2, 3));
+}
+
+#[test]
+fn without_stream_memory_octets_are_refused_counted_and_told() {
+    let mut w = World::new(Config { chunks: 2, ..small() });
+    w.on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let _hole = x.data(Side::Client, b"?");
+    for _ in 0..4 {
+        let frame = x.data(Side::Client, &[7; 1400]);
+        w.send(&[frame]);
+    }
+    let lines = w.take();
+    assert!(lines.iter().any(|l| l.contains("NoMemory { octets: 1400 }")), "{lines:?}");
+    assert!(w.engine.stats().refused_octets > 0 && w.engine.chunks().0 <= 2);
+    // No record for the stream at all.
+    let mut w = World::new(Config { max_buffers: 0, ..small() });
+    w.on(Event::Error, Hook::None, note).on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, b"12345")]);
+    let lines = w.take();
+    assert!(lines[0].contains("NoMemory { octets: 5 }") && lines[1] == "lost [0, 5)", "{lines:?}");
+}
+
+#[test]
+fn handlers_can_drop_packets_and_timers_fire_once() {
+    fn drop_it(ctx: &mut Context<'_, Log>) {
+        ctx.drop_packet();
+        ctx.control().start_timer(Duration::from_secs(1), note, 9);
+    }
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, drop_it);
+    let verdicts = w.send(&exchange().handshake());
+    assert_eq!(verdicts, [Verdict::Drop, Verdict::Forward, Verdict::Forward]);
+    w.wait(Duration::from_secs(10));
+    w.wait(Duration::from_secs(10));
+    assert_eq!(w.take(), ["#9 timer none - -"]);
+    let id = w.engine.start_timer(Duration::from_secs(1), note, 9).unwrap();
+    assert!(w.engine.stop_timer(id) && !w.engine.stop_timer(id));
+    w.wait(Duration::from_secs(10));
+    assert!(w.take().is_empty());
+}
+
+#[test]
+fn connections_are_picked_up_in_the_middle_only_when_asked() {
+    for midstream in [false, true] {
+        let linger = Duration::from_secs(30);
+        let mut w = World::new(Config { midstream, linger, ..small() });
+        w.on(Event::NewData, Hook::None, read);
+        let mut x = exchange();
+        let _ = x.handshake();
+        w.send(&[x.ack(Side::Client), x.data(Side::Server, b"middle"), x.data(Side::Client, b"more")]);
+        w.send(&[x.segment(Side::Client, Flags::RST, b"")]);
+        w.send(&[x.data(Side::Server, b"stray")]);
+        let expected = if midstream { ("middle", "more") } else { ("", "") };
+        assert_eq!((text(&w.log.streams.client).as_str(), text(&w.log.streams.server).as_str()), expected);
+        assert_eq!(w.engine.stats().flows, u64::from(midstream), "the stray one starts nothing");
+        w.wait(Duration::from_secs(31));
+        assert_eq!(w.engine.flow_count(), 0);
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_is_counted_and_harmless() {
+    let mut w = World::new(small());
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.clock = 5;
+    w.send(&[x.ack(Side::Client)]);
+    assert_eq!((w.engine.stats().clock_steps_back, w.engine.flow_count()), (1, 1));
+    assert_eq!(w.engine.now(), Instant(1_003_000));
+}
+
+#[test]
+fn troubles_name_what_is_beyond_the_window() {
+    let mut w = World::new(small());
+    w.on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let far = x.seq(Side::Client).wrapping_add(100_000_000);
+    w.send(&[x.segment_at(Side::Client, far, x.seq(Side::Server), Flags::ACK, b"far")]);
+    assert_eq!(w.take(), ["error none server ESTABLISHED/ESTABLISHED Window { octets: 3 }"]);
+    assert_eq!(w.engine.stats().anomalies[tcp_reasm::Anomaly::OutOfWindow], 1);
+    let _ = Trouble::Window { octets: 3 };
+}

@@ -1,0 +1,310 @@
+//! Memory and time: what happens at their ends.
+
+use super::*;
+
+#[test]
+fn early_octets_do_not_push_out_unread_ones() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let a = x.data(Side::Client, &[b'a'; 4000]);
+    let far = x.seq(Side::Client).wrapping_add(60_000);
+    let far = x.segment_at(Side::Client, far, x.seq(Side::Server), Flags::ACK, &[b'f'; 100]);
+    w.send(&[a, far]);
+    assert_eq!((w.log.streams.server.len(), w.take()), (4000, vec![]));
+}
+
+#[test]
+fn every_lost_octet_is_counted_once() {
+    let losses = |event, handler: Handler<Log>| {
+        let mut w = World::new(small());
+        w.on(event, Hook::None, handler);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        for _ in 0..10 {
+            let frame = x.data(Side::Client, &[1; 1000]);
+            w.send(&[frame]);
+        }
+        (w.take().len(), w.engine.stats().overrun_octets)
+    };
+    assert_eq!(losses(Event::NewData, |_| {}), (0, 10_000 - 4096));
+    assert_eq!(losses(Event::Error, note), (6, 10_000 - 4096));
+    assert_eq!(losses(Event::Error, read), (0, 0));
+    assert_eq!(losses(Event::Orphan, |_| {}), (0, 0), "nobody reads, nothing is lost");
+    assert_eq!(losses(Event::NewData, |c| c.monitor().unwrap().stop(Some(Side::Server)).unwrap()), (0, 0));
+}
+
+#[test]
+fn only_the_reader_that_is_behind_loses() {
+    let mut w = World::new(Config { retention: Retention::Unread, ..small() });
+    w.on(Event::NewData, Hook::None, read);
+    let slow = w.engine.open(SocketKind::Stream).unwrap();
+    w.engine.register(slow, Event::ConnEnd, Hook::Receiver, read, 0).unwrap();
+    w.engine.register(slow, Event::Error, Hook::None, note, 0).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    for _ in 0..3 {
+        let frame = x.data(Side::Client, &[b'x'; 1000]);
+        w.send(&[frame]);
+    }
+    assert_eq!(w.log.streams.server.len(), 3000);
+    w.engine.shutdown(&mut w.log);
+    assert_eq!((w.log.streams.server.len(), w.take()), (6000, vec![]), "kept for the slow reader");
+}
+
+#[test]
+fn a_full_list_of_ranges_gives_up_a_hole_only_for_what_has_no_place() {
+    let patience = Patience { octets: 1 << 20, time: Duration::from_secs(60) };
+    let mut w = World::new(Config { patience, ..small() });
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let hole = x.data(Side::Client, b"hole");
+    for _ in 0..crate::buffers::MAX_RANGES {
+        let range = x.data(Side::Client, b"xy");
+        let _missing = x.data(Side::Client, b"..");
+        w.send(&[range]);
+    }
+    let ack = x.segment_at(Side::Server, x.seq(Side::Server), 3, Flags::ACK, b"");
+    let mut full = w.log.lines.clone();
+    // The octets of the hole itself need no place of their own.
+    w.send(&[ack.clone(), hole]);
+    full.extend(w.take());
+    assert_eq!((full, text(&w.log.streams.server)), (vec![], "holexy".into()));
+    // Ranges with no place: as long as nothing is acknowledged they are refused, then they drive the first hole out.
+    let more: Vec<_> = (0..3).map(|_| (x.data(Side::Client, b"xy"), x.data(Side::Client, b".."))).collect();
+    w.send(&[more[0].0.clone(), more[1].0.clone()]);
+    assert_eq!(w.take(), ["error none server ESTABLISHED/ESTABLISHED NoMemory { octets: 2 }"]);
+    let ack = x.segment_at(Side::Server, x.seq(Side::Server), 9, Flags::ACK, b"");
+    w.send(&[ack, more[2].0.clone()]);
+    let lines = w.take();
+    assert!(lines.len() == 2 && lines[0].ends_with("Gap([6, 8))") && lines[1] == "lost [6, 8)", "{lines:?}");
+    assert_eq!(text(&w.log.streams.server), "holexyxy");
+}
+
+#[test]
+fn patience_is_exact_and_belongs_to_one_hole() {
+    let patience = Patience { octets: 1000, time: Duration::from_secs(2) };
+    let gaps = |octets: usize, wait: u64| {
+        let mut w = World::new(Config { patience, ..small() });
+        let mut x = exchange();
+        w.send(&x.handshake());
+        let _hole = x.data(Side::Client, b"hole");
+        let frame = x.data(Side::Client, &vec![b'z'; octets]);
+        w.send(&[frame, x.ack(Side::Server)]);
+        w.wait(Duration::from_micros(wait));
+        w.engine.stats().gap_octets
+    };
+    let tick = crate::timer::TICK_US;
+    assert_eq!([gaps(1000, 0), gaps(1001, 0)], [0, 4]);
+    assert_eq!([gaps(1, 2_000_000 - 1), gaps(1, 2_000_000 + tick)], [0, 4]);
+    // The second hole is younger than the first was.
+    let mut w = World::new(Config { patience, ..small() });
+    w.on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let [one, two, _, four] = [b"one", b"two", b"thr", b"fou"].map(|d| x.data(Side::Client, d));
+    let ack =
+        x.segment_at(Side::Server, x.seq(Side::Server), x.seq(Side::Client).wrapping_sub(9), Flags::ACK, b"");
+    w.send(&[two, ack]);
+    w.wait(Duration::from_millis(1900));
+    w.send(&[four, x.ack(Side::Server), one]);
+    w.wait(Duration::from_millis(1900));
+    assert!(w.take().is_empty());
+    w.wait(Duration::from_millis(200));
+    assert_eq!(w.take().len(), 1);
+}
+
+#[test]
+fn short_memory_takes_what_was_read_from_whoever_holds_it() {
+    let mut w = World::new(Config { chunks: 8, ..small() });
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    for port in 1..=12 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        w.send(&[x.data(Side::Client, &[1; 1000])]);
+    }
+    assert_eq!((w.take(), w.log.streams.server.len()), (vec![], 12_000));
+    assert!(w.engine.stats().reclaimed_octets >= 4000, "{:?}", w.engine.stats());
+    // The same with too few records instead of chunks.
+    let mut w = World::new(Config { max_buffers: 2, ..small() });
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    for port in 1..=12 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        w.send(&[x.data(Side::Client, &[1; 1000])]);
+    }
+    assert_eq!((w.take(), w.log.streams.server.len()), (vec![], 12_000));
+}
+
+#[test]
+fn short_memory_leaves_unread_octets_alone() {
+    let mut w = World::new(Config { chunks: 4, ..small() });
+    w.on(Event::ConnEnd, Hook::Receiver, read).on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, b"first "), x.data(Side::Client, b"second")]);
+    w.engine.shutdown(&mut w.log);
+    assert_eq!((text(&w.log.streams.server), w.take()), ("first second".into(), vec![]));
+    assert_eq!((w.engine.stats().overrun_octets, w.engine.stats().reclaimed_octets), (0, 0));
+}
+
+#[test]
+fn octets_of_a_syn_count_once_the_server_takes_them() {
+    for (taken, stream) in [(false, "GOODMORE"), (true, "EVILGOODMORE")] {
+        let mut w = World::new(small());
+        w.on(Event::PacketIn, Hook::Receiver, read).on(Event::NewData, Hook::None, read);
+        let mut x = exchange();
+        let isn = x.seq(Side::Client);
+        let syn = if taken {
+            x.segment(Side::Client, Flags::SYN, b"EVIL")
+        } else {
+            let _ = x.segment(Side::Client, Flags::SYN, b"");
+            x.segment_at(Side::Client, isn, 0, Flags::SYN, b"EVIL")
+        };
+        w.send(&[syn]);
+        assert_eq!((w.engine.stats().stream_octets, w.log.streams.server.len()), (0, 0));
+        let rest = [x.segment(Side::Server, Flags::SYN | Flags::ACK, b""), x.ack(Side::Client)];
+        w.send(&rest);
+        w.send(&[x.data(Side::Client, b"GOODMORE")]);
+        assert_eq!(text(&w.log.streams.server), stream);
+        assert_eq!(w.engine.stats().stream_octets, stream.len() as u64);
+    }
+}
+
+#[test]
+fn a_guessed_handshake_that_was_wrong_leaves_nothing_behind() {
+    let mut w = World::new(small());
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    let [syn, syn_ack, ack] = x.handshake();
+    // The ACK of an intruder, with octets, before the SYN/ACK.
+    let forged = x.segment_at(Side::Client, x.seq(Side::Client), 77, Flags::ACK, b"EVIL");
+    w.send(&[syn, forged]);
+    assert_eq!(text(&w.log.streams.server), "EVIL");
+    w.log.streams.server.clear();
+    w.send(&[syn_ack, ack]);
+    w.send(&[x.data(Side::Client, b"GOOD"), x.data(Side::Server, b"reply")]);
+    assert_eq!((text(&w.log.streams.server), text(&w.log.streams.client)), ("GOOD".into(), "reply".into()));
+}
+
+#[test]
+fn refused_duplicates_are_retransmissions_and_no_anomalies() {
+    let mut w = World::new(small());
+    w.on(Event::Retransmission, Hook::Receiver, note);
+    let mut x = exchange();
+    let [syn, syn_ack, ack] = x.handshake();
+    w.send(&[syn, syn_ack.clone(), ack]);
+    let seq = x.seq(Side::Client);
+    let frames = [x.data(Side::Client, b"good"), x.data(Side::Client, b"more"), x.ack(Side::Server)];
+    w.send(&frames);
+    let again = x.segment_at(Side::Client, seq, x.seq(Side::Server), Flags::ACK, b"evil");
+    let probe =
+        x.segment_at(Side::Client, x.seq(Side::Client).wrapping_sub(1), x.seq(Side::Server), Flags::ACK, b"");
+    w.send(&[again, probe, syn_ack]);
+    let s = *w.engine.stats();
+    assert_eq!((w.take().len(), s.events[Event::Retransmission]), (2, 2));
+    assert_eq!((s.retransmitted_octets, s.conflicts, s.keep_alives, s.anomalies.total()), (4, 1, 1, 0));
+}
+
+#[test]
+fn the_applications_timers_are_limited_and_cost_connections_none() {
+    let mut w = World::new(Config { max_flows: 4, max_timers: 1, ..small() });
+    assert!(w.engine.start_timer(Duration::from_secs(100), note, 0).is_some());
+    assert!(w.engine.start_timer(Duration::from_secs(100), note, 0).is_none());
+    for port in 1..=4 {
+        w.send(&other(port).handshake());
+    }
+    assert_eq!(w.engine.flow_count(), 4);
+    // Connections that come to nothing leave no timer behind.
+    let mut w = World::new(Config { max_flows: 4, max_timers: 1, max_sockets: 1, ..small() });
+    for port in 1..=10 {
+        w.send(&other(port).handshake());
+    }
+    assert_eq!((w.engine.flow_count(), w.engine.next_timeout()), (0, None));
+    assert!(w.engine.start_timer(Duration::from_secs(1), note, 0).is_some());
+}
+
+#[test]
+fn a_timer_that_starts_itself_again_fires_once_a_tick() {
+    fn again(ctx: &mut Context<'_, Log>) {
+        note(ctx);
+        ctx.control().start_timer(Duration::ZERO, again, 0);
+    }
+    let mut w = World::new(small());
+    w.engine.start_timer(Duration::ZERO, again, 0);
+    for tick in 1..=10 {
+        w.engine.handle_timeout(Instant(crate::timer::TICK_US * tick), &mut w.log);
+    }
+    assert_eq!(w.take().len(), 10);
+    w.engine.handle_timeout(Instant(u64::MAX), &mut w.log);
+    assert!(w.take().len() < 100, "not once for each tick that nobody waited for");
+}
+
+#[test]
+fn a_wild_timestamp_ends_nothing_and_stops_no_clock() {
+    let mut w = World::new(Config { idle_timeout: Duration::from_secs(10), ..small() });
+    let [syn, syn_ack, ack] = exchange().handshake();
+    w.send(&[syn]);
+    for wild in [1 << 60, 1 << 50, u64::MAX, 1] {
+        w.engine.process_burst(&mut [Frame::ethernet(Instant(wild), &[])], &mut w.log);
+    }
+    w.send(&[syn_ack, ack]);
+    assert_eq!(w.engine.flow_count(), 1);
+    assert!(w.engine.stats().clock_jumps >= 3);
+    w.wait(Duration::from_secs(11));
+    assert_eq!(w.engine.flow_count(), 0);
+}
+
+#[test]
+fn waiting_for_the_next_time_out_reaches_every_one() {
+    for (idle, left) in [(Duration::from_secs(86_400), 0), (Duration::MAX, 1)] {
+        let mut w = World::new(Config { idle_timeout: idle, ..small() });
+        w.send(&exchange().handshake());
+        for _ in 0..100 {
+            let Some(next) = w.engine.next_timeout() else { break };
+            w.engine.handle_timeout(next, &mut w.log);
+        }
+        assert_eq!(w.engine.flow_count(), left);
+    }
+}
+
+#[test]
+fn the_idle_time_out_can_be_shorter_than_that_of_the_handshake() {
+    let (handshake_timeout, idle_timeout) = (Duration::from_secs(30), Duration::from_secs(10));
+    let mut w = World::new(Config { handshake_timeout, idle_timeout, ..small() });
+    let [syn, syn_ack, ack] = exchange().handshake();
+    w.send(&[syn]);
+    w.wait(Duration::from_secs(15));
+    assert_eq!(w.engine.flow_count(), 1, "a handshake may take longer");
+    w.send(&[syn_ack, ack]);
+    w.wait(Duration::from_millis(9900));
+    assert_eq!(w.engine.flow_count(), 1);
+    w.wait(Duration::from_millis(200));
+    assert_eq!(w.engine.flow_count(), 0);
+}
+
+#[test]
+fn a_handshake_has_its_time_from_the_first_segment_on() {
+    let mut w = World::new(Config { handshake_timeout: Duration::from_secs(5), ..small() });
+    let [syn, ..] = exchange().handshake();
+    w.send(core::slice::from_ref(&syn));
+    w.wait(Duration::from_secs(4));
+    w.send(&[syn]);
+    w.wait(Duration::from_secs(2));
+    assert_eq!(w.engine.stats().flows_ended, 1);
+}
+
+#[test]
+fn remembered_connections_make_room() {
+    let linger = Duration::from_secs(30);
+    let mut w = World::new(Config { max_flows: 2, linger, midstream: true, ..small() });
+    for port in 1..=4 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        w.send(&x.close(Side::Client));
+    }
+    let s = w.engine.stats();
+    assert_eq!((s.flows, s.flows_ended, w.engine.flow_count(), s.drops[DropReason::TableFull]), (4, 4, 0, 0));
+}

@@ -1,0 +1,107 @@
+//! The eight built-in events, the hooks at which they are raised, and sets of events.
+
+mod set;
+
+pub use set::EventSet;
+
+use core::fmt;
+
+/// A built-in event. Within one hook they are delivered in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Event {
+    /// A packet of the connection, or, for raw sockets, any packet (`MOS_ON_PKT_IN`).
+    PacketIn,
+    /// The connection's first SYN (`MOS_ON_CONN_START`).
+    ConnStart,
+    /// More octets can be read in order (`MOS_ON_CONN_NEW_DATA`). Raised once a burst.
+    NewData,
+    /// Something was or will be lost; [`crate::Trouble`] says what (`MOS_ON_ERROR`).
+    Error,
+    /// A side changed its TCP state (`MOS_ON_TCP_STATE_CHANGE`).
+    StateChange,
+    /// A TCP packet of no tracked connection (`MOS_ON_ORPHAN`).
+    Orphan,
+    /// Octets, a SYN or a FIN were sent again. Raised before the octets are stored, so that both copies can be
+    /// compared (`MOS_ON_REXMIT`).
+    Retransmission,
+    /// The connection ends; streams and states can still be read. Once for each side (`MOS_ON_CONN_END`).
+    ConnEnd,
+}
+
+impl Event {
+    /// All events in the order of delivery.
+    pub const ALL: [Event; 8] = [
+        Event::PacketIn,
+        Event::ConnStart,
+        Event::NewData,
+        Event::Error,
+        Event::StateChange,
+        Event::Orphan,
+        Event::Retransmission,
+        Event::ConnEnd,
+    ];
+
+    /// Whether a handler for this event can be registered at `hook`.
+    pub fn is_allowed_at(self, hook: Hook) -> bool {
+        match self {
+            Event::PacketIn => true,
+            Event::NewData | Event::Error | Event::Orphan => hook == Hook::None,
+            Event::ConnStart | Event::StateChange | Event::Retransmission | Event::ConnEnd => {
+                hook != Hook::None
+            }
+        }
+    }
+
+    /// The name as in transcripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::PacketIn => "packet_in",
+            Event::ConnStart => "conn_start",
+            Event::NewData => "new_data",
+            Event::Error => "error",
+            Event::StateChange => "state_change",
+            Event::Orphan => "orphan",
+            Event::Retransmission => "retransmission",
+            Event::ConnEnd => "conn_end",
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where in the life of a packet a handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Hook {
+    /// At no packet's side: new data, errors, orphans, raw sockets (`MOS_NULL`).
+    None,
+    /// After the receiver's state and stream were updated (`MOS_HK_RCV`).
+    Receiver,
+    /// After the sender's state was updated, before the receiver's (`MOS_HK_SND`).
+    Sender,
+}
+
+impl Hook {
+    /// All hooks.
+    pub const ALL: [Hook; 3] = [Hook::None, Hook::Receiver, Hook::Sender];
+
+    /// The name as in transcripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hook::None => "none",
+            Hook::Receiver => "receiver",
+            Hook::Sender => "sender",
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,125 @@
+//! Which flow, who listens, what happens to the packet: the mOS model of TCP monitoring, without an operating system.
+//!
+//! An [`Engine`] is given frames and finds the connection of each, follows both of its ends, rebuilds both byte
+//! streams, and calls the application when something happens. It reads no clock, starts no thread and touches no
+//! socket: time and packets come in as arguments.
+//!
+//! ```text
+//!   frames ──► [`wire`] parse ──► [`key`] hash ──► [`table`] ──► Flow ──► tcp_reasm::Conn ──► [`buffers`]
+//!                                                                  │
+//!      handlers ◄── [`context`] ◄── [`event`] ◄── sockets ([`socket`], [`monitor`], [`filter`])
+//! ```
+//!
+//! The application opens *monitoring sockets* and registers *handlers* for *events* at *hooks*:
+//!
+//! ```
+//! use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Side, SocketKind};
+//!
+//! /// The application's state: what the servers heard.
+//! type Heard = Vec<u8>;
+//!
+//! fn on_data(ctx: &mut Context<'_, Heard>) {
+//!     if ctx.side() == Some(Side::Server) {
+//!         if let Ok((heard, mut monitor)) = ctx.split() {
+//!             let _ = monitor.read_with(Side::Server, |_, data| heard.extend_from_slice(data));
+//!         }
+//!     }
+//! }
+//!
+//! let mut engine = Engine::new(Config::default())?;
+//! let socket = engine.open(SocketKind::Stream)?;
+//! engine.bind(socket, mos_flow::FilterSlot::Syn, Some("tcp dst port 80".parse()?))?;
+//! engine.register(socket, Event::NewData, Hook::None, on_data, 0)?;
+//!
+//! let mut heard = Heard::new();
+//! # let packets: [Vec<u8>; 0] = [];
+//! for (time, packet) in packets.iter().enumerate() {
+//!     let frame = Frame::ethernet(Instant(time as u64), packet);
+//!     engine.process_burst(&mut [frame], &mut heard);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A connection, and the events of a stream socket that listens to everything (`S` sender hook, `R` receiver hook,
+//! `-` no hook). The state in brackets is what the handler sees of that side:
+//!
+//! ```text
+//!  client                       server
+//!    │ ────────── SYN ──────────► │   S client packet_in, conn_start, state_change [SYN-SENT]
+//!    │                            │   R server packet_in, conn_start, state_change [SYN-RECEIVED]
+//!    │ ◄──────── SYN/ACK ──────── │   S server packet_in    R client packet_in, state_change [ESTABLISHED]
+//!    │ ────────── ACK ──────────► │   S client packet_in    R server packet_in, state_change [ESTABLISHED]
+//!    │ ───────── "GET" ─────────► │   S client packet_in    R server packet_in
+//!    │     (end of the burst)     │   - server new_data: read it with peek
+//!    │ ──── "GET" once more ────► │   S client packet_in    R server retransmission, then packet_in
+//!    │ ◄────────── FIN ────────── │   S server packet_in, state_change [FIN-WAIT-1]
+//!    │                            │   R client packet_in, state_change [CLOSE-WAIT]
+//!    │ ────────── FIN ──────────► │   S client …[LAST-ACK]   R server …[TIME-WAIT]
+//!    │ ◄────────── ACK ────────── │   S server packet_in    R client packet_in, state_change [CLOSED]
+//!    │                            │   R, S client conn_end   R, S server state_change, conn_end [CLOSED]
+//! ```
+//!
+//! What it does not do yet: IP fragments, tunnels, user-defined events, edits of packets; they are counted and passed.
+//!
+//! Features: `std` ⊃ `alloc` ⊃ nothing. With `alloc` the tables are on the heap ([`Engine::new`]), without it the
+//! caller lends them ([`Engine::with_memory`]). Packets never allocate.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod time;
+
+pub mod memory;
+
+pub mod event;
+
+pub mod stats;
+
+pub mod wire;
+
+pub mod key;
+
+pub mod slab;
+
+pub mod table;
+
+pub mod timer;
+
+pub mod filter;
+
+pub mod config;
+
+pub mod buffers;
+
+pub mod flow;
+
+pub mod packet;
+
+// One rank: a handler's context leads to the engine, which holds the sockets, which hold the handlers.
+pub mod context;
+pub mod engine;
+pub mod monitor;
+pub mod socket;
+
+#[cfg(any(test, feature = "_testing"))]
+pub mod testing;
+
+#[cfg(any(test, feature = "_model"))]
+pub mod model;
+
+pub use config::{Config, ConfigError, Patience, Retention};
+pub use context::{Context, Control, Handler, TimerId, Trouble};
+pub use engine::Engine;
+pub use event::{Event, EventSet, Hook};
+pub use flow::EndReason;
+pub use monitor::{Monitor, Peek, StreamInfo};
+pub use packet::{Frame, PacketView, Verdict};
+pub use socket::{FilterSlot, SocketError, SocketId, SocketKind};
+pub use stats::{DropReason, Stats};
+pub use time::Instant;
+pub use wire::LinkType;
+
+pub use ringbuf_core::{Offset, Overlap, Range};
+pub use tcp_reasm::{Side, Sides, State, Strictness};

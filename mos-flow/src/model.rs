@@ -1,0 +1,234 @@
+//! Packets, time and handlers that do as they please, from a script of bytes; and what must hold all the same. Shared
+//! by property tests and fuzz targets.
+#![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used)]
+
+use crate::testing::Exchange;
+use crate::wire::{LinkType, parse};
+use crate::{
+    Config, Context, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset, Overlap, Patience, Peek, Range,
+    Retention, Side, Sides, SocketId, SocketKind,
+};
+use core::time::Duration;
+use std::format;
+use std::vec::Vec;
+use tcp_reasm::Flags;
+
+/// Connections that the script speaks for.
+const EXCHANGES: usize = 6;
+
+/// What handlers do, one step of the script for each call.
+#[derive(Debug, Default)]
+struct App {
+    script: Vec<u8>,
+    at: usize,
+    /// Sockets seen, also ones that are gone.
+    sockets: Vec<SocketId>,
+}
+
+impl App {
+    fn next(&mut self) -> u8 {
+        let byte = self.script.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        byte
+    }
+}
+
+/// A handler that may do anything it is allowed to.
+fn anything(ctx: &mut Context<'_, App>) {
+    let own = ctx.socket();
+    if ctx.app().sockets.len() < 64 {
+        ctx.app().sockets.push(own);
+    }
+    let (what, how) = (ctx.app().next(), ctx.app().next());
+    let other = ctx.app().sockets.get(usize::from(how)).copied().unwrap_or(own);
+    let side = if how & 1 == 0 { Side::Client } else { Side::Server };
+    let hook = Hook::ALL[usize::from(how) % 3];
+    let event = Event::ALL[usize::from(how >> 2) % 8];
+    match what % 24 {
+        0 => drop(ctx.monitor().map(|mut m| m.stop(None))),
+        1 => drop(ctx.monitor_at(other).map(|mut m| m.stop(Some(side)))),
+        2 => drop(ctx.monitor_at(other).map(|mut m| m.disable_buffer(side))),
+        3 => drop(ctx.control().register(other, event, hook, anything, usize::from(how))),
+        4 => drop(ctx.control().unregister(other, event, hook)),
+        5 => drop(ctx.control().close(other)),
+        6 => drop(ctx.control().open(if how & 2 == 0 { SocketKind::Raw } else { SocketKind::Stream })),
+        7 => drop(ctx.control().bind(other, FilterSlot::Syn, "port 80".parse().ok())),
+        8 => drop(ctx.control().start_timer(Duration::from_millis(how.into()), anything, 1)),
+        9 => ctx.drop_packet(),
+        10 => drop(ctx.monitor().map(|mut m| m.set_overlap(Side::Server, Overlap::Last))),
+        _ => look(ctx, other, side, how),
+    }
+}
+
+/// Reads in every way there is; what is read must be consistent.
+fn look(ctx: &mut Context<'_, App>, socket: SocketId, side: Side, how: u8) {
+    let Ok(mut m) = ctx.monitor_at(socket) else { return };
+    let mut buf = [0; 600];
+    let mut ranges = [Range::default(); 40];
+    let n = m.fragments(side, &mut ranges).unwrap_or(0);
+    for pair in ranges[..n].windows(2) {
+        assert!(pair[0].end < pair[1].start, "ranges are apart: {ranges:?}");
+    }
+    for range in &ranges[..n] {
+        let got = m.ppeek(side, range.start, &mut buf).unwrap_or(0) as u64;
+        assert_eq!(got, range.len().min(600), "a held range can be read");
+    }
+    let before = m.cursor(side);
+    match m.peek(side, &mut buf[..usize::from(how)]) {
+        Ok(Peek::Data(r)) => assert!(Ok(r.start) == before && Ok(r.end) == m.cursor(side)),
+        Ok(Peek::Lost(r)) => assert!(!r.is_empty() && Ok(r.end) == m.cursor(side)),
+        Ok(Peek::Empty) | Err(_) => assert_eq!(before, m.cursor(side)),
+    }
+    let _ = (m.ppeek(side, Offset(u64::from(how) << 56), &mut buf), m.stream_info(side), m.state(side));
+    let _ = (m.address(side), m.end_reason(), m.kind(), m.set_user(7), m.flow_number());
+}
+
+fn config(setup: u8) -> Config {
+    Config {
+        max_flows: 4,
+        max_sockets: 16,
+        max_monitors: 4,
+        max_timers: 4,
+        max_buffers: usize::from(setup & 3) + 1,
+        chunks: usize::from(setup >> 2 & 3) * 4,
+        ring_octets: 1000,
+        ahead_octets: 1 << 16,
+        retention: if setup & 16 == 0 { Retention::Ring } else { Retention::Unread },
+        patience: Patience { octets: 500, time: Duration::from_millis(200) },
+        handshake_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(3),
+        time_wait: Duration::from_millis(if setup & 32 == 0 { 0 } else { 700 }),
+        linger: Duration::from_millis(if setup & 64 == 0 { 0 } else { 900 }),
+        verify_checksums: setup & 128 == 0,
+        midstream: setup & 64 != 0,
+        ..Config::default()
+    }
+}
+
+fn exchanges() -> [Exchange; EXCHANGES] {
+    core::array::from_fn(|i| {
+        let client = format!("10.0.0.{}:{}", 1 + i / 2, 1000 + i % 2).parse().unwrap();
+        let isn = Sides { client: 0xffff_ff00 + i as u32, server: 77 };
+        Exchange::new(client, "10.0.1.1:80".parse().unwrap(), isn)
+    })
+}
+
+/// The next frame of the script, and how long after the last one it comes.
+fn frame(op: [u8; 6], exchanges: &mut [Exchange; EXCHANGES]) -> Vec<u8> {
+    let [what, which, a, b, c, d] = op;
+    let x = &mut exchanges[usize::from(which) % EXCHANGES];
+    let side = if which & 128 == 0 { Side::Client } else { Side::Server };
+    let payload: Vec<u8> = (0..u16::from(a) * 3).map(|i| (i as u8) ^ (d & 1)).collect();
+    match what % 16 {
+        0 => {
+            let isn = Sides { client: u32::from_le_bytes([a, b, c, d]), server: u32::from(b) };
+            if d & 7 == 0 {
+                *x = Exchange::new("10.0.0.1:1000".parse().unwrap(), "10.0.1.1:80".parse().unwrap(), isn);
+            }
+            x.segment(Side::Client, Flags::SYN, &[])
+        }
+        1 => x.segment(Side::Server, Flags::SYN | Flags::ACK, &[]),
+        2 | 3 => x.ack(side),
+        4..=7 => x.data(side, &payload),
+        8 | 9 => {
+            let seq = x.seq(side).wrapping_add_signed(i32::from(i16::from_le_bytes([b, c])));
+            x.segment_at(side, seq, x.seq(!side), Flags::ACK, &payload)
+        }
+        10 => {
+            // A hole: the octets are sent, but not seen.
+            let _ = x.data(side, &payload);
+            x.ack(!side)
+        }
+        11 => x.segment(side, Flags::FIN | Flags::ACK, &payload),
+        12 => x.segment(side, Flags::RST | Flags(u16::from(a) & 0x10), &[]),
+        13 => {
+            x.segment_at(side, u32::from_le_bytes([a, b, c, d]), u32::from(d), Flags(u16::from(b)), &payload)
+        }
+        14 => {
+            let mut f = x.data(side, &payload);
+            let i = usize::from(b) % f.len();
+            f[i] ^= c;
+            f.truncate(f.len() - usize::from(d) % f.len());
+            f
+        }
+        _ => op.repeat(usize::from(a) % 12),
+    }
+}
+
+/// Plays the script in `input`.
+///
+/// # Panics
+/// When something that must hold does not.
+pub fn run(input: &[u8]) {
+    let Some((&[setup, split, ..], rest)) = input.split_first_chunk::<2>() else { return };
+    let (handlers, packets) = rest.split_at(rest.len() * usize::from(split) / 512);
+    let mut app = App { script: handlers.to_vec(), ..App::default() };
+    let mut engine = Engine::new(config(setup)).unwrap();
+    for kind in [SocketKind::Stream, SocketKind::Raw, SocketKind::Stream] {
+        let socket = engine.open(kind).unwrap();
+        app.sockets.push(socket);
+        for event in Event::ALL {
+            for hook in Hook::ALL.into_iter().filter(|h| event.is_allowed_at(*h)) {
+                engine.register(socket, event, hook, anything, 0).unwrap();
+            }
+        }
+    }
+    let mut exchanges = exchanges();
+    let mut now = 0_u64;
+    for op in packets.as_chunks::<6>().0 {
+        let data = frame(*op, &mut exchanges);
+        now = now.wrapping_add_signed(i64::from(op[5].cast_signed()) << (op[0] >> 4)) & ((1 << 40) - 1);
+        if op[0] == 255 {
+            engine.handle_timeout(Instant(now), &mut app);
+        }
+        engine.process_burst(&mut [Frame::ethernet(Instant(now), &data)], &mut app);
+        check(&engine);
+    }
+    engine.shutdown(&mut app);
+    check(&engine);
+    assert_eq!((engine.flow_count(), engine.chunks().0), (0, 0), "everything is given back");
+    assert!(engine.socket_count() <= 4, "only monitors are left");
+}
+
+fn check(engine: &Engine<App>) {
+    let stats = engine.stats();
+    assert!(engine.flow_count() <= 4 && engine.chunks().0 <= engine.chunks().1);
+    assert_eq!(stats.flows - stats.flows_ended, engine.flow_count() as u64, "flows are counted");
+}
+
+/// Any bytes through the walker and the segment parser: places lie inside the frame.
+pub fn run_wire(input: &[u8]) {
+    for link in [LinkType::Ethernet, LinkType::RawIp, LinkType::LinuxSll, LinkType::LinuxSll2] {
+        if let Ok(p) = parse(link, input) {
+            assert!(p.ip <= p.transport && p.transport <= p.end && p.end <= input.len());
+            let _ = (p.addresses(input), p.ports(input), crate::wire::verify(input, &p));
+            if let Ok(s) = tcp_reasm::Segment::parse(p.segment_bytes(input), p.segment_len) {
+                assert!(s.payload.len() <= s.payload_len as usize);
+            }
+        }
+    }
+}
+
+/// Any text as a filter over any bytes as a frame.
+pub fn run_filter(input: &[u8]) {
+    let (text, frame) = input.split_at(input.len().min(100));
+    let Ok(text) = core::str::from_utf8(text) else { return };
+    if let (Ok(filter), Ok(packet)) = (text.parse::<crate::filter::Filter>(), parse(LinkType::RawIp, frame)) {
+        let _ = filter.matches(frame, &packet);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1500))]
+        #[test]
+        fn whatever_comes_and_whatever_handlers_do_the_engine_stands(
+            script in prop::collection::vec(any::<u8>(), 0..900)
+        ) {
+            super::run(&script);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The packet in flight: what the engine is given, and what a handler sees of it.
+
+use crate::time::Instant;
+use crate::wire::{LinkType, Packet};
+use tcp_reasm::Segment;
+
+/// What is to become of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[must_use]
+pub enum Verdict {
+    /// It goes on its way.
+    #[default]
+    Forward,
+    /// A handler dropped it.
+    Drop,
+}
+
+/// One frame of a burst.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The captured octets, from the link header on.
+    pub data: &'a [u8],
+    /// Octets on the wire; more than `data` when the capture cut the frame.
+    pub wire_len: u32,
+    /// When it was received.
+    pub time: Instant,
+    /// How to read its first header.
+    pub link: LinkType,
+    /// Number of the port it came in by.
+    pub port: u16,
+    /// What is to become of it; set by the engine.
+    pub verdict: Verdict,
+}
+
+impl<'a> Frame<'a> {
+    /// An Ethernet frame, captured whole, at port 0.
+    pub fn ethernet(time: Instant, data: &'a [u8]) -> Self {
+        let wire_len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        Frame { data, wire_len, time, link: LinkType::Ethernet, port: 0, verdict: Verdict::Forward }
+    }
+}
+
+/// The current packet as a handler sees it. It cannot outlive the handler's call.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketView<'a> {
+    /// The frame.
+    pub frame: &'a Frame<'a>,
+    /// Where its headers are.
+    pub packet: &'a Packet,
+    /// The TCP segment; `None` for raw sockets on other protocols.
+    pub segment: Option<&'a Segment<'a>>,
+}

@@ -1,0 +1,394 @@
+//! Monitoring sockets.
+//!
+//! A *raw* socket sees every packet once. A *stream* socket is a template: a SYN that its filter matches opens an
+//! *active* socket, one for each connection and template, with the template's handlers as they are at that moment.
+//! Active sockets live until the connection's last event.
+
+use crate::config::MAX_MONITORS;
+use crate::context::Handler;
+use crate::event::{Event, EventSet, Hook};
+use crate::filter::Filter;
+use crate::memory::Memory;
+use crate::slab::{Id, Reuse, Slab, Slot};
+use core::fmt;
+use ringbuf_core::{Offset, Overlap};
+use tcp_reasm::Sides;
+
+/// A socket's handle. Stale handles are refused, never mistaken for a newer socket.
+pub type SocketId = Id;
+
+/// The kinds of sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SocketKind {
+    /// Watches one connection; opened by the engine.
+    Active,
+    /// Sees every packet.
+    Raw,
+    /// A template for the connections that its filter matches.
+    Stream,
+}
+
+/// Why a call on a socket is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SocketError {
+    /// Keeping octets was switched off for that side, or there is no stream yet.
+    Disabled,
+    /// All sockets or monitors are in use.
+    Full,
+    /// No handler is registered there.
+    NoHandler,
+    /// No octet has been received at that offset, or it is not held any more.
+    NoData,
+    /// The socket does not exist (any more).
+    NoSocket,
+    /// That side's handshake has not come far enough to receive anything.
+    NotConnected,
+    /// The event is not raised at that hook.
+    WrongHook,
+    /// The socket is of another kind.
+    WrongKind,
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SocketError::Disabled => "octets of that side are not kept",
+            SocketError::Full => "all sockets are in use",
+            SocketError::NoHandler => "no handler is registered for that event",
+            SocketError::NoData => "no octet is held at that offset",
+            SocketError::NoSocket => "no such socket",
+            SocketError::NotConnected => "that side cannot receive yet",
+            SocketError::WrongHook => "that event is not raised at that hook",
+            SocketError::WrongKind => "not possible with that kind of socket",
+        })
+    }
+}
+
+impl core::error::Error for SocketError {}
+
+/// One socket. Public only so that memory for it can be lent.
+#[derive(Debug)]
+pub struct Socket {
+    pub(crate) kind: SocketKind,
+    /// The handlers; shared by all sockets that have the same.
+    pub(crate) listeners: Id,
+    /// Filters of a raw or stream socket.
+    filters: Id,
+    /// The connection of an active socket.
+    pub(crate) flow: Id,
+    /// Neighbours among the connection's sockets.
+    pub(crate) next: Id,
+    pub(crate) previous: Id,
+    /// The application's word.
+    pub(crate) user: usize,
+    /// Everything below was read (or lost).
+    pub(crate) cursors: Sides<Offset>,
+    /// Whether events of each side are delivered.
+    pub(crate) watches: Sides<bool>,
+    /// Whether octets of each side are wanted.
+    pub(crate) buffers: Sides<bool>,
+    /// Which copy of an octet each side's stream keeps, if the configuration's choice is not wanted.
+    pub(crate) overlap: Sides<Option<Overlap>>,
+}
+
+/// Filters of a monitor.
+#[derive(Debug, Default)]
+pub struct MonitorFilters {
+    /// Packets (raw), or first SYNs (stream).
+    first: Option<Filter>,
+    /// Orphans (stream).
+    orphan: Option<Filter>,
+}
+
+/// Which filter of a monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterSlot {
+    /// Of a raw socket: the packets it sees.
+    Packet,
+    /// Of a stream socket: the SYNs whose connections it watches.
+    Syn,
+    /// Of a stream socket: the orphans it sees.
+    Orphan,
+}
+
+/// A registered handler and the word that comes with it. Public only so that memory for it can be lent.
+pub struct Registration<A: 'static, M: Memory> {
+    pub(crate) handler: Handler<A, M>,
+    pub(crate) token: usize,
+}
+
+impl<A, M: Memory> fmt::Debug for Registration<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registration({})", self.token)
+    }
+}
+
+impl<A, M: Memory> Clone for Registration<A, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A, M: Memory> Copy for Registration<A, M> {}
+
+/// The handlers of a socket. Sockets share a set until one of them changes it.
+pub struct Listeners<A: 'static, M: Memory> {
+    handlers: [Handlers<A, M>; Hook::ALL.len()],
+    masks: [EventSet; Hook::ALL.len()],
+    users: u32,
+}
+
+impl<A, M: Memory> fmt::Debug for Listeners<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listeners({:?}, {} users)", self.masks, self.users)
+    }
+}
+
+impl<A, M: Memory> Clone for Listeners<A, M> {
+    fn clone(&self) -> Self {
+        Listeners { handlers: self.handlers, masks: self.masks, users: self.users }
+    }
+}
+
+/// All sockets of an engine.
+pub(crate) struct Sockets<A: 'static, M: Memory> {
+    sockets: Slab<Socket, M>,
+    listeners: Slab<Listeners<A, M>, M>,
+    filters: Slab<MonitorFilters, M>,
+    /// Raw and stream sockets in the order of their creation.
+    monitors: M::Of<Id>,
+    monitor_count: usize,
+    /// How many of them are raw.
+    raw_count: usize,
+}
+
+/// Monitors, copied: what happens while they are gone through changes nothing.
+pub(crate) type Snapshot = heapless::Vec<SocketId, MAX_MONITORS>;
+
+/// The handlers of one hook, copied for the same reason.
+pub(crate) type Handlers<A, M> = [Option<Registration<A, M>>; Event::ALL.len()];
+
+impl<A, M: Memory> fmt::Debug for Sockets<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sockets({:?}, {} monitors)", self.sockets, self.monitor_count)
+    }
+}
+
+impl<A, M: Memory> Sockets<A, M> {
+    /// `monitors` has one [`Id::NONE`] for each monitor there can be.
+    pub(crate) fn new(
+        sockets: M::Of<Slot<Socket>>,
+        listeners: M::Of<Slot<Listeners<A, M>>>,
+        filters: M::Of<Slot<MonitorFilters>>,
+        monitors: M::Of<Id>,
+    ) -> Self {
+        Sockets {
+            sockets: Slab::new(sockets, Reuse::Oldest),
+            listeners: Slab::new(listeners, Reuse::Newest),
+            filters: Slab::new(filters, Reuse::Newest),
+            monitors,
+            monitor_count: 0,
+            raw_count: 0,
+        }
+    }
+
+    /// Whether there is a raw socket.
+    #[inline]
+    pub(crate) fn has_raw(&self) -> bool {
+        self.raw_count > 0
+    }
+
+    /// The monitors as they are now, in the order of creation.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let all = self.monitors.get(..self.monitor_count).unwrap_or_default();
+        all.iter().copied().take(MAX_MONITORS).collect()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: SocketId) -> Result<&Socket, SocketError> {
+        self.sockets.get(id).ok_or(SocketError::NoSocket)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Result<&mut Socket, SocketError> {
+        self.sockets.get_mut(id).ok_or(SocketError::NoSocket)
+    }
+
+    /// The id of the socket in a slot.
+    pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {
+        self.sockets.id_at(index)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Opens a raw or stream socket.
+    pub(crate) fn open(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
+        if self.monitor_count == self.monitors.len().min(MAX_MONITORS) {
+            return Err(SocketError::Full);
+        }
+        let none = Listeners { handlers: [[None; 8]; 3], masks: [EventSet::NONE; 3], users: 1 };
+        let listeners = self.listeners.insert(none).map_err(|_| SocketError::Full)?;
+        let Ok(filters) = self.filters.insert(MonitorFilters::default()) else {
+            self.listeners.remove(listeners);
+            return Err(SocketError::Full);
+        };
+        match self.sockets.insert(Socket::new(kind, listeners, filters, Id::NONE)) {
+            Ok(id) => {
+                self.monitors[self.monitor_count] = id;
+                self.monitor_count += 1;
+                self.raw_count += usize::from(kind == SocketKind::Raw);
+                Ok(id)
+            }
+            Err(_) => {
+                self.listeners.remove(listeners);
+                self.filters.remove(filters);
+                Err(SocketError::Full)
+            }
+        }
+    }
+
+    /// Opens an active socket for `flow` with the handlers and settings of `monitor`.
+    pub(crate) fn open_active(&mut self, monitor: SocketId, flow: Id) -> Result<SocketId, SocketError> {
+        let template = self.get(monitor)?;
+        let (listeners, watches, buffers, overlap) =
+            (template.listeners, template.watches, template.buffers, template.overlap);
+        let socket = Socket {
+            watches,
+            buffers,
+            overlap,
+            ..Socket::new(SocketKind::Active, listeners, Id::NONE, flow)
+        };
+        let id = self.sockets.insert(socket).map_err(|_| SocketError::Full)?;
+        if let Some(set) = self.listeners.get_mut(listeners) {
+            set.users += 1;
+        }
+        Ok(id)
+    }
+
+    /// Removes a socket of any kind.
+    pub(crate) fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
+        let socket = self.sockets.remove(id).ok_or(SocketError::NoSocket)?;
+        self.leave(socket.listeners);
+        self.filters.remove(socket.filters);
+        if let Some(at) = self.monitors[..self.monitor_count].iter().position(|m| *m == id) {
+            self.monitors.copy_within(at + 1..self.monitor_count, at);
+            self.monitor_count -= 1;
+            self.raw_count -= usize::from(socket.kind == SocketKind::Raw);
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, listeners: Id) {
+        let Some(set) = self.listeners.get_mut(listeners) else { return };
+        set.users -= 1;
+        if set.users == 0 {
+            self.listeners.remove(listeners);
+        }
+    }
+
+    /// Registers or, with `None`, removes a handler.
+    pub(crate) fn register(
+        &mut self,
+        id: SocketId,
+        event: Event,
+        hook: Hook,
+        registration: Option<Registration<A, M>>,
+    ) -> Result<(), SocketError> {
+        let listeners = self.get(id)?.listeners;
+        if !event.is_allowed_at(hook) {
+            return Err(SocketError::WrongHook);
+        }
+        let set = self.listeners.get(listeners).ok_or(SocketError::NoSocket)?;
+        if registration.is_none() && !set.masks[hook as usize].has(event) {
+            return Err(SocketError::NoHandler);
+        }
+        let own = self.own_listeners(id, listeners)?;
+        if let Some(set) = self.listeners.get_mut(own) {
+            set.handlers[hook as usize][event as usize] = registration;
+            set.masks[hook as usize].remove(event);
+            set.masks[hook as usize] = set.masks[hook as usize].with_if(registration.is_some(), event);
+        }
+        Ok(())
+    }
+
+    /// The socket's set of handlers, made its own if others share it.
+    fn own_listeners(&mut self, id: SocketId, listeners: Id) -> Result<Id, SocketError> {
+        let Some(set) = self.listeners.get_mut(listeners).filter(|s| s.users > 1) else {
+            return Ok(listeners);
+        };
+        let copy = Listeners { users: 1, ..set.clone() };
+        let own = self.listeners.insert(copy).map_err(|_| SocketError::Full)?;
+        self.leave(listeners);
+        self.get_mut(id)?.listeners = own;
+        Ok(own)
+    }
+
+    /// Sets or clears a filter of a monitor.
+    pub(crate) fn bind(
+        &mut self,
+        id: SocketId,
+        slot: FilterSlot,
+        filter: Option<Filter>,
+    ) -> Result<(), SocketError> {
+        let socket = self.get(id)?;
+        let fits = match slot {
+            FilterSlot::Packet => socket.kind == SocketKind::Raw,
+            FilterSlot::Syn | FilterSlot::Orphan => socket.kind == SocketKind::Stream,
+        };
+        let filters = socket.filters;
+        let filters = self.filters.get_mut(filters).filter(|_| fits).ok_or(SocketError::WrongKind)?;
+        match slot {
+            FilterSlot::Packet | FilterSlot::Syn => filters.first = filter,
+            FilterSlot::Orphan => filters.orphan = filter,
+        }
+        Ok(())
+    }
+
+    /// The packet or SYN filter, or the orphan filter, of a monitor. `None` matches everything.
+    pub(crate) fn filter(&self, socket: &Socket, slot: FilterSlot) -> Option<&Filter> {
+        let filters = self.filters.get(socket.filters)?;
+        match slot {
+            FilterSlot::Packet | FilterSlot::Syn => filters.first.as_ref(),
+            FilterSlot::Orphan => filters.orphan.as_ref(),
+        }
+    }
+
+    /// Which of `events` the socket has handlers for at `hook`.
+    #[inline]
+    pub(crate) fn wanted(&self, socket: &Socket, hook: Hook, events: EventSet) -> EventSet {
+        self.listeners.get(socket.listeners).map_or(EventSet::NONE, |s| s.masks[hook as usize] & events)
+    }
+
+    /// The events that the socket has handlers for, by hook.
+    pub(crate) fn interest(&self, id: SocketId) -> [EventSet; 3] {
+        let set = self.sockets.get(id).and_then(|s| self.listeners.get(s.listeners));
+        set.map_or([EventSet::NONE; 3], |s| s.masks)
+    }
+
+    /// The handlers of a socket at `hook`.
+    #[inline]
+    pub(crate) fn handlers(&self, socket: &Socket, hook: Hook) -> Option<Handlers<A, M>> {
+        Some(self.listeners.get(socket.listeners)?.handlers[hook as usize])
+    }
+}
+
+impl Socket {
+    fn new(kind: SocketKind, listeners: Id, filters: Id, flow: Id) -> Self {
+        Socket {
+            kind,
+            listeners,
+            filters,
+            flow,
+            next: Id::NONE,
+            previous: Id::NONE,
+            user: 0,
+            cursors: Sides::default(),
+            watches: Sides { client: true, server: true },
+            buffers: Sides { client: true, server: true },
+            overlap: Sides::default(),
+        }
+    }
+}

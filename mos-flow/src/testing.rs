@@ -1,0 +1,143 @@
+//! Synthetic traffic: frames of scripted TCP exchanges, with right lengths and checksums. For tests and benches.
+
+use crate::wire::checksum::Sum;
+use crate::wire::ethernet::{EthernetHeader, ethertype};
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ipv6::Ipv6Header;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use tcp_reasm::header::TcpHeader;
+use tcp_reasm::{Flags, Side, Sides};
+use zerocopy::IntoBytes;
+
+/// One TCP connection as a writer of frames: it keeps the sequence numbers of both sides.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    addresses: Sides<SocketAddr>,
+    /// Next sequence number of each side.
+    next: Sides<u32>,
+}
+
+impl Exchange {
+    /// A connection between two addresses of the same family. `isn` are the first sequence numbers.
+    pub fn new(client: SocketAddr, server: SocketAddr, isn: Sides<u32>) -> Self {
+        Exchange { addresses: Sides { client, server }, next: isn }
+    }
+
+    /// The next sequence number of `side`.
+    pub fn seq(&self, side: Side) -> u32 {
+        self.next[side]
+    }
+
+    /// The three segments of the handshake.
+    pub fn handshake(&mut self) -> [Vec<u8>; 3] {
+        [
+            self.segment(Side::Client, Flags::SYN, &[]),
+            self.segment(Side::Server, Flags::SYN | Flags::ACK, &[]),
+            self.segment(Side::Client, Flags::ACK, &[]),
+        ]
+    }
+
+    /// Payload from `side`, with an ACK for everything of the other.
+    pub fn data(&mut self, side: Side, payload: &[u8]) -> Vec<u8> {
+        self.segment(side, Flags::ACK | Flags::PSH, payload)
+    }
+
+    /// A pure ACK from `side`.
+    pub fn ack(&mut self, side: Side) -> Vec<u8> {
+        self.segment(side, Flags::ACK, &[])
+    }
+
+    /// Both FINs and the ACKs for them, `first` side first.
+    pub fn close(&mut self, first: Side) -> [Vec<u8>; 3] {
+        [
+            self.segment(first, Flags::FIN | Flags::ACK, &[]),
+            self.segment(!first, Flags::FIN | Flags::ACK, &[]),
+            self.segment(first, Flags::ACK, &[]),
+        ]
+    }
+
+    /// The next segment of `side` in order.
+    pub fn segment(&mut self, side: Side, flags: Flags, payload: &[u8]) -> Vec<u8> {
+        let frame = self.segment_at(side, self.next[side], self.next[!side], flags, payload);
+        let occupied =
+            payload.len() as u32 + u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
+        self.next[side] = self.next[side].wrapping_add(occupied);
+        frame
+    }
+
+    /// A segment of `side` with any numbers; the exchange does not move.
+    pub fn segment_at(&self, side: Side, seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Vec<u8> {
+        let ack = if flags.has(Flags::ACK) { ack } else { 0 };
+        let (src, dst) = (self.addresses[side], self.addresses[!side]);
+        let mut tcp = TcpHeader {
+            src_port: src.port().into(),
+            dst_port: dst.port().into(),
+            seq: seq.into(),
+            ack: ack.into(),
+            offset_flags: (5 << 12 | flags.0).into(),
+            window: u16::MAX.into(),
+            checksum: 0.into(),
+            urgent: 0.into(),
+        };
+        let mut frame = ip_frame(src.ip(), dst.ip(), size_of::<TcpHeader>() + payload.len());
+        let sum = pseudo_header(src.ip(), dst.ip()).word((size_of::<TcpHeader>() + payload.len()) as u16);
+        tcp.checksum = (!sum.bytes(tcp.as_bytes()).bytes(payload).fold()).into();
+        frame.extend_from_slice(tcp.as_bytes());
+        frame.extend_from_slice(payload);
+        frame
+    }
+}
+
+fn pseudo_header(src: IpAddr, dst: IpAddr) -> Sum {
+    let sum = Sum::default().word(6);
+    match (src, dst) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => sum.bytes(&s.octets()).bytes(&d.octets()),
+        (IpAddr::V6(s), IpAddr::V6(d)) => sum.bytes(&s.octets()).bytes(&d.octets()),
+        _ => sum,
+    }
+}
+
+/// Ethernet and IP headers before a TCP segment of `len` octets.
+///
+/// # Panics
+/// When the addresses are of different families.
+#[allow(clippy::panic)]
+fn ip_frame(src: IpAddr, dst: IpAddr, len: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(54 + len);
+    let kind = if src.is_ipv4() { ethertype::IPV4 } else { ethertype::IPV6 };
+    let ethernet =
+        EthernetHeader { dst: [2, 0, 0, 0, 0, 2], src: [2, 0, 0, 0, 0, 1], ethertype: kind.into() };
+    frame.extend_from_slice(ethernet.as_bytes());
+    match (src, dst) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => {
+            let mut ip = Ipv4Header {
+                version_ihl: 0x45,
+                tos: 0,
+                total_len: ((size_of::<Ipv4Header>() + len) as u16).into(),
+                id: 0.into(),
+                flags_offset: 0x4000.into(),
+                ttl: 64,
+                protocol: 6,
+                checksum: 0.into(),
+                src: s.octets(),
+                dst: d.octets(),
+            };
+            ip.checksum = (!Sum::default().bytes(ip.as_bytes()).fold()).into();
+            frame.extend_from_slice(ip.as_bytes());
+        }
+        (IpAddr::V6(s), IpAddr::V6(d)) => {
+            let ip = Ipv6Header {
+                version_class_flow: (6 << 28).into(),
+                payload_len: (len as u16).into(),
+                next_header: 6,
+                hop_limit: 64,
+                src: s.octets(),
+                dst: d.octets(),
+            };
+            frame.extend_from_slice(ip.as_bytes());
+        }
+        _ => panic!("addresses of different families"),
+    }
+    frame
+}
