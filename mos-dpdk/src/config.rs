@@ -1,0 +1,516 @@
+//! The configuration file `mos.conf`.
+//!
+//! ```text
+//! file  = { block }                        text outside blocks is skipped, with a warning
+//! block = NAME "{" { line | block } "}"    all on one line, or over several
+//! line  = KEY "=" VALUE                    in `application` and `mos`; in tables: words
+//! ```
+//!
+//! `#` begins a comment anywhere, also in a value; braces are structure everywhere, there is no quoting of them. A value
+//! is the rest of its line. Numbers are decimal, `0x` hexadecimal or `0` octal, as in C. The last value of a key
+//! counts. Unknown keys and blocks are skipped and reported as [`Warning`]s; everything else that cannot be
+//! understood is a [`ConfError`] with its line.
+//!
+//! | block | holds |
+//! |---|---|
+//! | `application` | `type` (`end` or `monitor`), `run` (required), `cpu_mask` or `core_mask`, `ip_forward` |
+//! | `mos` | `forward max_concurrency rmem_size wmem_size tcp_tw_interval tcp_timeout no_ring_buffers mos_log stat_print port multiprocess nb_mem_channels io pcap_in pcap_out`, and the tables |
+//! | `netdev` | `device mask`: the cores that serve a device |
+//! | `arp_table` | `address[/bits] hardware-address` |
+//! | `route_table` | `network/bits device` |
+//! | `nic_forward_table` | `device device`: frames of one leave by the other |
+
+mod tree;
+
+mod value;
+
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tree::{Block, Item};
+use value::{
+    command_line, flag, hardware_address, integer, io_module, key_value, mask, multiprocess, network, number,
+    path,
+};
+
+/// A whole configuration. [`Config::default`] is what an empty file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The `application` blocks in their order.
+    pub applications: Vec<Application>,
+    /// The `mos` block.
+    pub mos: Mos,
+    /// What was skipped.
+    pub warnings: Vec<Warning>,
+}
+
+/// An `application` block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Application {
+    /// What kind of program it is.
+    pub kind: Kind,
+    /// Its command line in words.
+    pub run: Vec<String>,
+    /// The cores it may use; `None` is all of them.
+    pub cpu_mask: Option<u64>,
+    /// `ip_forward = 0` keeps packets from being forwarded.
+    pub no_forward: bool,
+}
+
+/// Kinds of programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// It ends connections.
+    End,
+    /// It watches connections.
+    #[default]
+    Monitor,
+}
+
+/// The `mos` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mos {
+    /// Memory channels, for DPDK.
+    pub nb_mem_channels: u32,
+    /// Packets are forwarded (a middlebox), not only looked at (a tap).
+    pub forward: bool,
+    /// Streams at once on a core: two for each connection.
+    pub max_concurrency: u32,
+    /// Octets of a receive ring.
+    pub rmem_size: u32,
+    /// Octets of a send buffer.
+    pub wmem_size: u32,
+    /// How long a closed connection stays in TIME-WAIT.
+    pub tcp_tw_interval: Duration,
+    /// How long a silent connection is kept; `None` is for ever.
+    pub tcp_timeout: Option<Duration>,
+    /// No buffers for sending.
+    pub no_ring_buffers: bool,
+    /// Directory of log files.
+    pub mos_log: Option<PathBuf>,
+    /// Devices whose statistics are printed.
+    pub stat_print: Vec<String>,
+    /// Without meaning; kept for old files.
+    pub port: String,
+    /// This process is one of several.
+    pub multiprocess: Option<Multiprocess>,
+    /// Where packets come from.
+    pub io: Option<Io>,
+    /// The capture to read.
+    pub pcap_in: Option<PathBuf>,
+    /// The capture to write what is forwarded to.
+    pub pcap_out: Option<PathBuf>,
+    /// The table `netdev`.
+    pub netdev: Vec<Netdev>,
+    /// The table `arp_table`.
+    pub arp: Vec<Arp>,
+    /// The table `route_table`.
+    pub routes: Vec<Route>,
+    /// The table `nic_forward_table`.
+    pub pairs: Vec<(String, String)>,
+}
+
+impl Default for Mos {
+    fn default() -> Self {
+        Mos {
+            nb_mem_channels: 0,
+            forward: true,
+            max_concurrency: 100_000,
+            rmem_size: 8192,
+            wmem_size: 8192,
+            tcp_tw_interval: Duration::ZERO,
+            tcp_timeout: Some(Duration::from_secs(30)),
+            no_ring_buffers: false,
+            mos_log: None,
+            stat_print: Vec::new(),
+            port: String::new(),
+            multiprocess: None,
+            io: None,
+            pcap_in: None,
+            pcap_out: None,
+            netdev: Vec::new(),
+            arp: Vec::new(),
+            routes: Vec::new(),
+            pairs: Vec::new(),
+        }
+    }
+}
+
+/// Where packets come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Io {
+    /// A capture file.
+    Pcap,
+}
+
+/// One of several processes on the same devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multiprocess {
+    /// Its core.
+    pub core: u32,
+    /// It sets up the devices.
+    pub master: bool,
+}
+
+/// A line of `netdev`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Netdev {
+    /// The device's name.
+    pub device: String,
+    /// The cores that serve it, one bit each.
+    pub cpu_mask: u64,
+}
+
+/// A line of `arp_table`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// The address, or the network.
+    pub address: Ipv4Addr,
+    /// Leading bits that count.
+    pub bits: u8,
+    /// Where packets for it go.
+    pub hardware: [u8; 6],
+}
+
+/// A line of `route_table`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The network.
+    pub network: Ipv4Addr,
+    /// Leading bits that count.
+    pub bits: u8,
+    /// The device behind which it is.
+    pub device: String,
+}
+
+/// Something that was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The line, from 1.
+    pub line: usize,
+    /// What it is.
+    pub kind: WarningKind,
+}
+
+/// What was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// Text outside of any block.
+    OutsideBlocks,
+    /// A block that is not known there.
+    UnknownBlock(String),
+    /// A key that is not known there.
+    UnknownKey(String),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.kind {
+            WarningKind::OutsideBlocks => f.write_str("text outside of all blocks is skipped"),
+            WarningKind::UnknownBlock(name) => write!(f, "the block `{name}` is not known here and skipped"),
+            WarningKind::UnknownKey(name) => write!(f, "the key `{name}` is not known here and skipped"),
+        }
+    }
+}
+
+/// Why a configuration cannot be used, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub kind: ConfErrorKind,
+}
+
+/// What is wrong with a line. The text is the one that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfErrorKind {
+    /// No address, or no prefix behind it.
+    BadAddress(String),
+    /// No hardware address.
+    BadHardwareAddress(String),
+    /// No name for a key or a block.
+    BadName(String),
+    /// No number, or one out of its range.
+    BadNumber(String),
+    /// No value that the key can have.
+    BadValue(String),
+    /// Neither `KEY = VALUE` nor a block.
+    NoEquals(String),
+    /// A brace that opens a block without a name.
+    NoName,
+    /// An application without a command line.
+    NoRun,
+    /// Octets that are no text.
+    NotText,
+    /// A second `mos` block.
+    SecondMos,
+    /// Blocks inside of blocks inside of blocks.
+    TooDeep,
+    /// A quotation mark without its partner.
+    OpenQuote,
+    /// A block that does not end. The line is that of its name.
+    Unclosed(String),
+    /// A brace that closes nothing.
+    Unopened,
+    /// A table's line with too few or too many words.
+    WordCount {
+        /// What a line of this table looks like.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for ConfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.kind {
+            ConfErrorKind::BadAddress(t) => write!(f, "`{t}` is not an IPv4 address or network"),
+            ConfErrorKind::BadHardwareAddress(t) => write!(f, "`{t}` is not a hardware address"),
+            ConfErrorKind::BadName(t) => write!(f, "`{t}` is not a name"),
+            ConfErrorKind::BadNumber(t) => write!(f, "`{t}` is not a number that is possible here"),
+            ConfErrorKind::BadValue(t) => write!(f, "`{t}` is not a value that is possible here"),
+            ConfErrorKind::NoEquals(t) => write!(f, "expected `key = value`, found `{t}`"),
+            ConfErrorKind::NoName => f.write_str("a block needs a name before its brace"),
+            ConfErrorKind::NoRun => f.write_str("the application has no `run` line"),
+            ConfErrorKind::NotText => f.write_str("not UTF-8 text"),
+            ConfErrorKind::SecondMos => f.write_str("there can be only one `mos` block"),
+            ConfErrorKind::TooDeep => f.write_str("blocks are nested too deep"),
+            ConfErrorKind::OpenQuote => f.write_str("a quotation mark is not closed"),
+            ConfErrorKind::Unclosed(name) => write!(f, "the block `{name}` is not closed"),
+            ConfErrorKind::Unopened => f.write_str("a closing brace without an open block"),
+            ConfErrorKind::WordCount { expected } => write!(f, "expected `{expected}`"),
+        }
+    }
+}
+
+impl std::error::Error for ConfError {}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// What it says.
+    Conf(ConfError),
+    /// The operating system's word.
+    Io(io::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Conf(e) => e.fmt(f),
+            LoadError::Io(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+type Result<T> = std::result::Result<T, ConfErrorKind>;
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot be read or understood.
+    pub fn load(path: &Path) -> std::result::Result<Config, LoadError> {
+        let octets = std::fs::read(path).map_err(LoadError::Io)?;
+        let text = std::str::from_utf8(&octets).map_err(|e| {
+            let before = octets.get(..e.valid_up_to()).unwrap_or_default();
+            let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+            LoadError::Conf(ConfError { line, kind: ConfErrorKind::NotText })
+        })?;
+        Config::parse(text).map_err(LoadError::Conf)
+    }
+
+    /// Understands the text of a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfError`] is the first thing that is wrong.
+    pub fn parse(text: &str) -> std::result::Result<Config, ConfError> {
+        let mut config = Config::default();
+        let mut has_mos = false;
+        for item in tree::parse(text)? {
+            match item {
+                Item::Line(line, _) => config.warn(line, WarningKind::OutsideBlocks),
+                Item::Block(b) if b.name == "application" => config.application(b)?,
+                Item::Block(b) if b.name == "mos" => {
+                    if std::mem::replace(&mut has_mos, true) {
+                        return Err(ConfError { line: b.line, kind: ConfErrorKind::SecondMos });
+                    }
+                    config.mos(b)?;
+                }
+                Item::Block(b) => config.warn(b.line, WarningKind::UnknownBlock(b.name.to_owned())),
+            }
+        }
+        Ok(config)
+    }
+
+    /// The cores that serve some device, one bit each. Without devices: the first.
+    pub fn cpu_mask(&self) -> u64 {
+        match self.mos.netdev.iter().fold(0, |all, d| all | d.cpu_mask) {
+            0 => 1,
+            mask => mask,
+        }
+    }
+
+    /// Whether packets are forwarded, by all that is said about it.
+    pub fn forwards(&self) -> bool {
+        self.mos.forward && !self.applications.iter().any(|a| a.no_forward)
+    }
+
+    fn warn(&mut self, line: usize, kind: WarningKind) {
+        self.warnings.push(Warning { line, kind });
+    }
+
+    fn application(&mut self, block: Block<'_>) -> std::result::Result<(), ConfError> {
+        let mut application = Application::default();
+        for item in block.items {
+            let (line, text) = match item {
+                Item::Line(line, text) => (line, text),
+                Item::Block(b) => {
+                    self.warn(b.line, WarningKind::UnknownBlock(b.name.to_owned()));
+                    continue;
+                }
+            };
+            let at = |kind| ConfError { line, kind };
+            let (key, value) = key_value(text).map_err(at)?;
+            if !application.set(key, value).map_err(at)? {
+                self.warn(line, WarningKind::UnknownKey(key.to_owned()));
+            }
+        }
+        if application.run.is_empty() {
+            return Err(ConfError { line: block.line, kind: ConfErrorKind::NoRun });
+        }
+        self.applications.push(application);
+        Ok(())
+    }
+
+    fn mos(&mut self, block: Block<'_>) -> std::result::Result<(), ConfError> {
+        for item in block.items {
+            match item {
+                Item::Line(line, text) => {
+                    let at = |kind| ConfError { line, kind };
+                    let (key, value) = key_value(text).map_err(at)?;
+                    if !self.mos.set(key, value).map_err(at)? {
+                        self.warn(line, WarningKind::UnknownKey(key.to_owned()));
+                    }
+                }
+                Item::Block(b) => self.table(b)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, block: Block<'_>) -> std::result::Result<(), ConfError> {
+        let add = match block.name {
+            "netdev" => Mos::add_netdev,
+            "arp_table" => Mos::add_arp,
+            "route_table" => Mos::add_route,
+            "nic_forward_table" => Mos::add_pair,
+            _ => {
+                self.warn(block.line, WarningKind::UnknownBlock(block.name.to_owned()));
+                return Ok(());
+            }
+        };
+        for item in block.items {
+            match item {
+                Item::Line(line, text) => {
+                    let words: Vec<&str> = text.split_whitespace().collect();
+                    add(&mut self.mos, &words).map_err(|kind| ConfError { line, kind })?;
+                }
+                Item::Block(b) => self.warn(b.line, WarningKind::UnknownBlock(b.name.to_owned())),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Application {
+    /// Returns whether the key is known.
+    fn set(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
+            // Any other word means what its absence means, as in old files.
+            "type" => self.kind = if value == "end" { Kind::End } else { Kind::Monitor },
+            "run" => self.run = command_line(value)?,
+            "cpu_mask" | "core_mask" => self.cpu_mask = Some(mask(value)?),
+            "ip_forward" => self.no_forward = !flag(value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Mos {
+    /// Returns whether the key is known.
+    fn set(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
+            "nb_mem_channels" => self.nb_mem_channels = number(value, 0)?,
+            "forward" => self.forward = flag(value)?,
+            "max_concurrency" => self.max_concurrency = number(value, 1)?,
+            "rmem_size" => self.rmem_size = number(value, 1)?,
+            "wmem_size" => self.wmem_size = number(value, 1)?,
+            "tcp_tw_interval" => self.tcp_tw_interval = Duration::from_secs(number(value, 0)?.into()),
+            "tcp_timeout" => {
+                let seconds = integer(value).ok_or_else(|| ConfErrorKind::BadNumber(value.to_owned()))?;
+                let seconds = u64::try_from(seconds).ok().filter(|s| *s > 0);
+                self.tcp_timeout = seconds.map(Duration::from_secs);
+            }
+            "no_ring_buffers" => self.no_ring_buffers = flag(value)?,
+            "mos_log" => self.mos_log = path(value),
+            "stat_print" => self.stat_print = value.split_whitespace().map(str::to_owned).collect(),
+            "port" => value.clone_into(&mut self.port),
+            "multiprocess" => self.multiprocess = Some(multiprocess(value)?),
+            "io" => self.io = Some(io_module(value)?),
+            "pcap_in" => self.pcap_in = path(value),
+            "pcap_out" => self.pcap_out = path(value),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn add_netdev(&mut self, words: &[&str]) -> Result<()> {
+        let [device, cores] = words else {
+            return Err(ConfErrorKind::WordCount { expected: "device cpu-mask" });
+        };
+        self.netdev.push(Netdev { device: (*device).to_owned(), cpu_mask: mask(cores)? });
+        Ok(())
+    }
+
+    fn add_arp(&mut self, words: &[&str]) -> Result<()> {
+        let [target, hardware] = words else {
+            return Err(ConfErrorKind::WordCount { expected: "address/bits hardware-address" });
+        };
+        let (address, bits) = network(target, Some(32))?;
+        let hardware = hardware_address(hardware)
+            .ok_or_else(|| ConfErrorKind::BadHardwareAddress((*hardware).to_owned()))?;
+        self.arp.push(Arp { address, bits, hardware });
+        Ok(())
+    }
+
+    fn add_route(&mut self, words: &[&str]) -> Result<()> {
+        let [target, device] = words else {
+            return Err(ConfErrorKind::WordCount { expected: "network/bits device" });
+        };
+        let (network, bits) = network(target, None)?;
+        self.routes.push(Route { network, bits, device: (*device).to_owned() });
+        Ok(())
+    }
+
+    fn add_pair(&mut self, words: &[&str]) -> Result<()> {
+        let [one, other] = words else {
+            return Err(ConfErrorKind::WordCount { expected: "device device" });
+        };
+        self.pairs.push(((*one).to_owned(), (*other).to_owned()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Packet I/O and the per-core runtime of the mOS stack, and the command `mos`.
+//!
+//! ```text
+//!   [`port`]     where packets come from and go to: capture files, memory     trait Port
+//!   [`capture`]  pcap and pcapng, read and written
+//!   [`worker`]   one core's loop: receive ► Engine::process_burst ► transmit
+//!   `mos`        the command: replay, streams, events, peek, bench
+//! ```
+//!
+//! A monitor over a capture file in ten lines:
+//!
+//! ```no_run
+//! use mos_dpdk::{Worker, port::pcap::PcapSource};
+//! use mos_flow::{Config, Engine, Event, Hook, Side, SocketKind};
+//!
+//! let mut engine = Engine::<u64>::new(Config::default())?;
+//! let socket = engine.open(SocketKind::Stream)?;
+//! engine.register(socket, Event::NewData, Hook::None, |ctx| {
+//!     let side = ctx.side().unwrap_or(Side::Server);
+//!     if let Ok((octets, mut monitor)) = ctx.split() {
+//!         let _ = monitor.read_with(side, |_, data| *octets += data.len() as u64);
+//!     }
+//! }, 0)?;
+//! let mut worker = Worker::new(engine, 0, PcapSource::open("web.pcap".as_ref())?);
+//! worker.run()?;
+//! println!("{} octets of payload", worker.app);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it does not do yet: live interfaces, several cores.
+
+pub mod config;
+
+pub mod capture;
+
+pub mod port;
+
+pub mod worker;
+
+pub use worker::Worker;
+
+/// A new secret for [`mos_flow::Config::hash_seed`], from the operating system.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn random_seed() -> std::io::Result<[u8; 16]> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    Ok(seed)
+}

@@ -1,0 +1,80 @@
+//! Ports: where packets come from and go to, in bursts.
+
+pub mod mem;
+
+pub mod pcap;
+
+use crate::capture::CaptureError;
+use mos_flow::Frame;
+use std::fmt;
+use std::io;
+
+/// What became of a call to [`Port::receive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// This many frames were delivered.
+    Frames(usize),
+    /// None were there; more may come.
+    Nothing,
+    /// No more will come.
+    End,
+}
+
+/// Why a port failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PortError {
+    /// A capture file.
+    Capture(CaptureError),
+    /// The operating system.
+    Io(io::Error),
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortError::Capture(e) => e.fmt(f),
+            PortError::Io(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PortError {}
+
+impl From<CaptureError> for PortError {
+    fn from(e: CaptureError) -> Self {
+        PortError::Capture(e)
+    }
+}
+
+impl From<io::Error> for PortError {
+    fn from(e: io::Error) -> Self {
+        PortError::Io(e)
+    }
+}
+
+/// A source and sink of frames.
+///
+/// Received frames are lent to a closure: the port's buffers are given back when it returns, so that no frame can be
+/// held longer than its memory lasts.
+pub trait Port {
+    /// Receives up to a burst of frames and lends them to `deliver`.
+    ///
+    /// # Errors
+    /// [`PortError`]; what was received before it was delivered.
+    fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError>;
+
+    /// Sends the frames whose verdict is to forward. Returns how many were sent.
+    ///
+    /// # Errors
+    /// [`PortError`]; frames before the failing one were sent.
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError>;
+
+    /// Sends what is still held back.
+    ///
+    /// # Errors
+    /// As [`Port::transmit`].
+    fn flush(&mut self) -> Result<(), PortError> {
+        Ok(())
+    }
+}

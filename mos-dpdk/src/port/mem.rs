@@ -1,0 +1,49 @@
+//! Ports in memory: a capture as the source, a list of frames as the sink.
+
+use super::{Port, PortError, Received};
+use crate::capture::Capture;
+use mos_flow::engine::BURST;
+use mos_flow::{Frame, Instant, Verdict};
+
+/// Delivers the packets of a capture that was loaded before, and keeps copies of what is sent.
+#[derive(Debug)]
+pub struct MemPort<'c> {
+    capture: &'c Capture,
+    next: usize,
+    sent: Vec<(Instant, Vec<u8>)>,
+}
+
+impl<'c> MemPort<'c> {
+    /// A port that delivers `capture`.
+    pub fn new(capture: &'c Capture) -> Self {
+        MemPort { capture, next: 0, sent: Vec::new() }
+    }
+
+    /// What was sent: time and octets.
+    pub fn sent(&self) -> &[(Instant, Vec<u8>)] {
+        &self.sent
+    }
+}
+
+impl Port for MemPort<'_> {
+    fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
+        let mut frames = self.capture.frames_from(self.next);
+        let Some(first) = frames.next() else { return Ok(Received::End) };
+        let mut burst = [first; BURST];
+        let mut n = 1;
+        for (slot, frame) in burst[1..].iter_mut().zip(frames) {
+            *slot = frame;
+            n += 1;
+        }
+        self.next += n;
+        deliver(&mut burst[..n]);
+        Ok(Received::Frames(n))
+    }
+
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError> {
+        let before = self.sent.len();
+        let forwarded = frames.iter().filter(|f| f.verdict == Verdict::Forward);
+        self.sent.extend(forwarded.map(|f| (f.time, f.data.to_vec())));
+        Ok(self.sent.len() - before)
+    }
+}
