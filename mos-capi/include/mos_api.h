@@ -1,0 +1,365 @@
+/*
+ * mos_api.h - watching TCP connections with the mOS stack. The one header that programs include.
+ *
+ * A program: mtcp_init(), for each core mtcp_create_context(), sockets, filters, callbacks and timers,
+ * mtcp_app_join(), mtcp_destroy_context(), mtcp_destroy(). Link with -lmos.
+ *
+ * CALLS
+ *   A call that fails returns -1 (or NULL, or 0 where its text says so) and sets errno; nothing else has happened
+ *   then, and what its pointers point to is untouched. A call that succeeds leaves errno as it was. No argument
+ *   makes a call crash, but a pointer to memory that is not there; no call ends the process or prints anything.
+ *   mos_last_error() has a sentence about some failures.
+ *   EACCES always means that mctx is no context (any more). EBADF means that there is no such socket.
+ *
+ * THREADS
+ *   Each context has one thread, on which all its callbacks run, one at a time. Calls marked [callback] work only there,
+ *   inside a callback of that context, and fail with EPERM elsewhere. All others work from any thread, inside
+ *   callbacks too; from another thread they wait until the context's thread has time, which is between bursts of
+ *   packets. In a signal handler that mtcp_register_signal() has set, only mtcp_destroy_context() may be called; in
+ *   handlers set otherwise only while no call but mtcp_app_join() is interrupted. Callbacks and handlers must return: no longjmp(), no C++ exception, no
+ *   pthread_exit(). Callbacks have as much stack as the main thread (ulimit -s), at least 8 MiB.
+ *
+ * SIDES
+ *   MOS_SIDE_CLI is the end that sent the first SYN, MOS_SIDE_SVR the other one. A stream of octets, its buffer, and
+ *   everything named after them, belong to the side that receives it: what the client said is read with
+ *   MOS_SIDE_SVR. Offsets count octets of payload: 0 is the first one, whose sequence number is the initial one
+ *   plus 1. They are 64 bits wide and never wrap.
+ *
+ * INPUT
+ *   Packets come from a capture file (pcap or pcapng). Which one, the environment says first:
+ *       MOS_IO=pcap:IN[,OUT]
+ *   otherwise the block mos of the configuration: io = pcap, pcap_in = IN, and perhaps pcap_out = OUT. Packets that
+ *   are forwarded (forward = 1, no callback dropped them) are written to OUT. Names are relative to the working
+ *   directory. IN must be a regular file and OUT no pipe: nothing could end a wait for them. The context of core 0
+ *   gets the file; those of other cores get nothing and end at once.
+ *   MOS_CHECKSUM=off in the environment takes packets with wrong checksums too, as captures on a host that leaves
+ *   checksums to its network card have them.
+ *   Reading begins with mtcp_app_join(). For programs that do not call it, it begins when at least one callback or
+ *   timer is there, and for 200 ms no call has set up anything. It goes on as fast as the callbacks let it. The
+ *   capture's timestamps are the context's clock, for timers, time-outs, and mtcp_cb_get_ts(). At its end the context
+ *   ends: connections still alive get no MOS_ON_CONN_END, timers that are not due do not fire, mtcp_app_join() returns.
+ *
+ * Differences from the original stack, beyond its defects: mtcp_peek() and mtcp_ppeek() never end the process; a
+ * retransmitted SYN does not begin a connection again; new data is announced in every state that takes data, and
+ * before MOS_ON_CONN_END; streams go on behind octets that were acknowledged but not captured (MOS_ON_ERROR).
+ */
+#ifndef MOS_API_H
+#define MOS_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+
+#include "mtcp_epoll.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this interface. It grows when something is added; see mos_abi_version(). */
+#define MOS_ABI_VERSION 1u
+
+#ifndef __MTCP_MANAGER
+#define __MTCP_MANAGER
+typedef struct mtcp_manager *mtcp_manager_t;
+#endif
+#ifndef __SOCKET_MAP
+#define __SOCKET_MAP
+typedef struct socket_map *socket_map_t;
+#endif
+
+#ifndef SOL_SOCKET
+#define SOL_SOCKET 0xffff
+#endif
+#define SOL_MONSOCKET 0xfffe
+
+/* ---- events ------------------------------------------------------------------------------------------------ */
+
+typedef uint64_t event_t;
+
+/* When a callback runs. */
+enum mtcp_hook_point {
+	MOS_NULL = 0x20000000,        /* at no packet's side: new data, errors, orphans, raw sockets */
+	MOS_HK_RCV = 0x40000000,      /* after the receiver's state and stream were updated */
+	MOS_HK_SND = -0x7fffffff - 1  /* after the sender's state was updated, before the receiver's; bit 31 */
+};
+
+/* Built-in events. For one packet and hook they come in the order of their values. */
+enum mos_event_type {
+	MOS_NULL_EVENT = 0x000,
+	MOS_ON_PKT_IN = 0x001,           /* a packet: both hooks; raw sockets: MOS_NULL, side MOS_SIDE_BOTH */
+	MOS_ON_PKT_OUT = 0x002,          /* never raised */
+	MOS_ON_CONN_START = 0x004,       /* the first SYN: MOS_HK_SND for the client, MOS_HK_RCV for the server */
+	MOS_ON_CONN_SETUP = 0x008,       /* never raised */
+	MOS_ON_CONN_NEW_DATA = 0x010,    /* more octets in order for side: MOS_NULL, once a burst; no packet */
+	MOS_ON_ERROR = 0x020,            /* octets for side were, or when the callback returns will be, lost: MOS_NULL */
+	MOS_ON_TIMEOUT = 0x040,          /* never raised: MOS_ON_CONN_END says it */
+	MOS_ON_TCP_STATE_CHANGE = 0x080, /* side changed its TCP state: both hooks */
+	MOS_ON_ORPHAN = 0x100,           /* TCP of no watched connection: MOS_NULL, MOS_SIDE_BOTH, the monitor's socket */
+	MOS_ON_REXMIT = 0x200,           /* octets, SYN or FIN again: MOS_HK_RCV, before the octets are stored */
+	MOS_ON_CONN_END = 0x400,         /* the end, for each side: both hooks; streams can still be read; no packet */
+	MOS_ON_DEBUG_MESSAGE = 0x800     /* never raised */
+};
+
+typedef struct filter_arg {
+	void *arg;
+	size_t len;
+} filter_arg_t;
+
+/* A callback. arg is NULL for built-in events. For timers sock is the timer's id, side and event are 0. */
+typedef void (*callback_t)(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg);
+
+/* A condition of a user-defined event. */
+typedef bool (*filter_t)(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg);
+
+/* ---- sockets ----------------------------------------------------------------------------------------------- */
+
+enum {
+	MOS_SIDE_CLI = 0,
+	MOS_SIDE_SVR = 1,
+	MOS_SIDE_BOTH = 2
+};
+
+enum {
+	MOS_OVERLAP_POLICY_FIRST = 0, /* the octet that came first stays */
+	MOS_OVERLAP_POLICY_LAST = 1,  /* the octet that came last replaces it */
+	MOS_OVERLAP_CNT
+};
+
+/* TCP states. (netinet/tcp.h has the same names, and types that linux/tcp.h has, too: include only one of the two.) */
+enum tcpstate {
+	TCP_CLOSED = 0,
+	TCP_LISTEN = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RCVD = 3,
+	TCP_ESTABLISHED = 4,
+	TCP_FIN_WAIT_1 = 5,
+	TCP_FIN_WAIT_2 = 6,
+	TCP_CLOSE_WAIT = 7,
+	TCP_CLOSING = 8,
+	TCP_LAST_ACK = 9,
+	TCP_TIME_WAIT = 10
+};
+
+/*
+ * Options at level SOL_MONSOCKET. "The connection" is that of the socket, which a callback was called for.
+ * With mtcp_getsockopt(), [callback], of connections only:
+ *   MOS_FRAGINFO_*    optval: an array of struct tcp_ring_fragment; *optlen: how many elements it has. Fills in the
+ *                     ranges of octets held, ascending, and sets *optlen to how many there are, or fit. If there is room
+ *                     an element of zeros follows. ENODATA when none is held.
+ *   MOS_INFO_*        optval: a struct tcp_buf_info, *optlen its size. ENODATA before the first octet.
+ *   MOS_TCP_STATE_*   optval: an int, an enum tcpstate; *optlen: at least its size.
+ *   MOS_TIMESTAMP     optval: a uint32_t, the time of the last packet in microseconds modulo 2^32; *optlen as above.
+ * With mtcp_setsockopt(), optval an int; on a passive socket for the connections that it will watch:
+ *   MOS_CLIBUF, MOS_SVRBUF   0: that side's octets are not kept any more; those held are freed, for all sockets of the
+ *                     connection. Any positive size is EOPNOTSUPP.
+ *   MOS_*OVERLAP      which octet is kept when octets come twice to that side: 0 or 1 of MOS_OVERLAP_POLICY_*, from
+ *                     the next packet on, for all sockets of the connection.
+ *   MOS_STOP_MON      MOS_SIDE_CLI, MOS_SIDE_SVR or MOS_SIDE_BOTH: no callback for that side any more, at this
+ *                     socket. A connection that no socket wants is forgotten after the packet, without an end.
+ */
+enum mos_socket_opts {
+	MOS_FRAGINFO_CLIBUF = 0x01,
+	MOS_FRAGINFO_SVRBUF = 0x02,
+	MOS_INFO_CLIBUF = 0x03,
+	MOS_INFO_SVRBUF = 0x04,
+	MOS_TCP_STATE_CLI = 0x05,
+	MOS_TCP_STATE_SVR = 0x06,
+	MOS_TIMESTAMP = 0x07,
+	MOS_CLIBUF = 0x09,
+	MOS_SVRBUF = 0x0a,
+	MOS_SEQ_REMAP = 0x0b,    /* ENOSYS */
+	MOS_STOP_MON = 0x0c,
+	MOS_FRAG_CLIBUF = 0x0d,  /* ENOSYS */
+	MOS_FRAG_SVRBUF = 0x0e,  /* ENOSYS */
+	MOS_CLIOVERLAP = 0x0f,
+	MOS_SVROVERLAP = 0x10
+};
+
+/* A range of octets held, by its offset. */
+struct tcp_ring_fragment {
+	uint64_t offset;
+	uint32_t len;
+};
+
+/* Where a stream stands. All four are sequence numbers: that of offset o is tcpbi_init_seq + o modulo 2^32. */
+struct tcp_buf_info {
+	uint32_t tcpbi_init_seq;           /* of the first octet: the initial sequence number plus 1 */
+	uint32_t tcpbi_last_byte_read;     /* one past what mtcp_peek() has returned (or reported lost) to this socket */
+	uint32_t tcpbi_next_byte_expected; /* one past the octets in order */
+	uint32_t tcpbi_last_byte_received; /* one past the highest octet received */
+};
+
+typedef struct {
+	int64_t seq_off;
+	int side;
+	uint32_t base_seq;
+} seq_remap_info;
+
+/*
+ * Conditions in the language of pcap filters; NULL leaves one as it is. For a stream socket: which SYNs open
+ * connections that it watches (only the first SYN is looked at), and which orphans it gets. For a raw socket: which
+ * packets it gets.
+ */
+union monitor_filter {
+	char *raw_pkt_filter;
+	__extension__ struct {
+		char *stream_syn_filter;
+		char *stream_orphan_filter;
+	};
+};
+typedef union monitor_filter *monitor_filter_t;
+
+/* Sets filters. 0 (also when there is nothing to set), or -1 with EACCES, EBADF, ENOPROTOOPT (the socket of a
+ * connection), EINVAL (mos_last_error() says why: an expression that is none, has too many terms, or cannot
+ * be true for packets of the socket's family and, for stream sockets, of TCP). */
+int mtcp_bind_monitor_filter(mctx_t mctx, int sock, monitor_filter_t ft);
+
+/*
+ * Registers a callback for one event at one hook, in place of the one before; cb NULL removes it. On a stream socket it
+ * concerns connections that begin afterwards, on the socket of a connection only that one. What a callback
+ * changes takes effect with the next hook. Events that are never raised are taken at any hook.
+ * 0, or -1 with EACCES, EBADF, EINVAL (event is not exactly one built-in event, hook_point is none, or the event
+ * is not raised at that hook), ENOENT (nothing to remove), ENFILE (too many sockets with callbacks of their own).
+ */
+int mtcp_register_callback(mctx_t mctx, int sock, event_t event, int hook_point, callback_t cb);
+
+/* Removes a callback: the same as registering NULL. */
+int mtcp_unregister_callback(mctx_t mctx, int sock, event_t event, int hook_point);
+
+/* A pointer of the program's for each socket; NULL at first, and for each new connection. The library does not look at
+ * what it points to. [callback] Failures are told by errno alone: EACCES, EPERM, EBADF. */
+void mtcp_set_uctx(mctx_t mctx, int sock, void *uctx);
+void *mtcp_get_uctx(mctx_t mctx, int sock);
+
+/*
+ * Addresses and ports of a connection. [callback] side is MOS_SIDE_CLI or MOS_SIDE_SVR, and *addrlen the size of one
+ * struct sockaddr_in (16); or MOS_SIDE_BOTH, and the size of two (32): [0] is the client's, [1] the server's. For
+ * connections of an AF_INET6 socket it is struct sockaddr_in6 (28, 56). *addrlen stays as it is.
+ * 0, or -1 with EACCES, EBADF, EPERM, ENOTCONN (not the socket of a connection), EFAULT (NULL), EINVAL.
+ */
+int mtcp_getpeername(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *addrlen, int side);
+
+/* ---- octets ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Reads on: copies up to len octets in order that side received and this socket has not read, and moves the
+ * socket's position behind them. [callback]
+ * Returns how many: 0 when there is nothing new. Octets that this socket has not read in time, or that were never
+ * captured, are reported once, by minus their number with errno ENODATA; the next call goes on behind them.
+ * (A single lost octet looks like an error but for errno.)
+ * -1 with EACCES, EPERM, EBADF, ENOTSOCK (not the socket of a connection), EINVAL (side; or its octets are not kept;
+ * or there is no stream yet), EFAULT (buf is NULL and len is not 0).
+ */
+ssize_t mtcp_peek(mctx_t mctx, int sock, int side, char *buf, size_t len);
+
+/*
+ * Reads anywhere: copies up to count octets that side received, from offset off on, up to the end of the received
+ * range around it, be it in order or not. Nothing is consumed and the position of mtcp_peek() stays. [callback]
+ * Returns how many; fewer than count are no error; 0 when count is 0.
+ * -1 with EACCES, EPERM, EBADF, ESOCKTNOSUPPORT (not the socket of a connection), EINVAL (side; or its octets are not
+ * kept; or there is no stream yet), EFAULT (buf is NULL and count is not 0), ENOTCONN (that side's state is
+ * SYN_SENT: it cannot receive anything yet), ENODATA (no octet is held at off).
+ */
+ssize_t mtcp_ppeek(mctx_t mctx, int sock, int side, char *buf, size_t count, uint64_t off);
+
+/* ---- packets ----------------------------------------------------------------------------------------------- */
+
+/* Parts of a packet, and what to do with it. */
+#define MOS_ETH_HDR 0x001
+#define MOS_IP_HDR 0x002
+#define MOS_TCP_HDR 0x004
+#define MOS_TCP_PAYLOAD 0x008
+#define MOS_UPDATE_IP_CHKSUM 0x010
+#define MOS_UPDATE_TCP_CHKSUM 0x020
+#define MOS_DROP 0x040
+#define MOS_OVERWRITE 0x080
+#define MOS_CHOMP 0x100
+#define MOS_INSERT 0x200
+
+#define MTCP_CB_GETCURPKT_CREATE_COPY
+
+/* One packet. Numbers are in the host's order. */
+struct pkt_info {
+	uint32_t cur_ts;      /* when it came, milliseconds modulo 2^32 */
+	int8_t in_ifidx;      /* the port it came in by */
+	uint16_t eth_len;     /* octets captured, from the link header on; at most 65,535 */
+	uint16_t ip_len;      /* length of the IP packet as its header says; more than captured when the capture cut it */
+	uint64_t offset;      /* offset of the payload in its receiver's stream; 0 where there is none */
+	uint16_t payloadlen;  /* octets of TCP payload captured */
+	uint32_t seq;
+	uint32_t ack_seq;
+	uint16_t window;      /* as sent, unscaled */
+	struct ethhdr *ethh;  /* NULL when the link is not Ethernet */
+	struct iphdr *iph;    /* the IP header, aligned; IPv6 for AF_INET6 sockets */
+	struct tcphdr *tcph;  /* NULL when it is not TCP */
+	uint8_t *payload;     /* NULL when it is not TCP */
+};
+#define PKT_INFO_LEN (offsetof(struct pkt_info, ethh))
+
+struct pkt_ctx {
+	struct pkt_info p;
+	int8_t direction;
+	uint8_t forward;
+	int8_t out_ifidx;
+	int8_t batch_index;
+};
+
+/*
+ * Copies the packet in flight. [callback] The pointers lead into the copy, which stays until the callback returns or
+ * calls this function again. side is not looked at.
+ * 0, or -1 with EACCES, EPERM, EBADF, EFAULT (NULL), ENODATA (no packet: new data, an end, a timer).
+ */
+int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *p);
+
+/*
+ * Decides about the packet in flight. [callback] option MOS_DROP: it is not forwarded; its connection is followed all
+ * the same, and all other arguments are not looked at. One of MOS_OVERWRITE, MOS_CHOMP and MOS_INSERT together with a
+ * layer: EOPNOTSUPP, not built yet.
+ * 0, or -1 with EACCES, EPERM, ENODATA (no packet), EINVAL (offset is negative, no layer is named, the place is
+ * outside of it, or the packet is not TCP and a layer of TCP is named), EAGAIN (not exactly one thing to do), EACCES
+ * (MOS_ETH_HDR when the link is not Ethernet or with another option than MOS_OVERWRITE; MOS_IP_HDR of IPv6).
+ */
+int mtcp_setlastpkt(mctx_t mctx, int sock, int side, off_t offset, unsigned char *data, uint16_t datalen, int option);
+
+/* ---- time -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Calls cb once, timeout from now. Set before the first packet, it counts from the first packet. It fires with the
+ * first packet whose time is late enough (rounded up to the next 1,024 microseconds), before that packet is looked at,
+ * never early. cb can set it again. Time between packets that goes back by more than 10 seconds or on by more than an
+ * hour is taken for a broken clock: it does not count.
+ * 0, or -1 with EACCES, EFAULT (timeout or cb is NULL), EINVAL (a negative time), ENOMEM (too many timers).
+ */
+int mtcp_settimer(mctx_t mctx, int id, struct timeval *timeout, callback_t cb);
+
+/* The context's time in microseconds modulo 2^32. [callback] 0 with EACCES, EPERM. */
+uint32_t mtcp_cb_get_ts(mctx_t mctx);
+
+/* ---- running ----------------------------------------------------------------------------------------------- */
+
+/*
+ * Begins to read the input and waits until the context ends. When that was because of an error in the input, errno is
+ * EIO and mos_last_error() says which; packets before it were processed. errno is EACCES for a bad mctx, and EDEADLK
+ * in a callback, where it does not wait. When another thread or a handler has just destroyed the context, it still
+ * waits for the callback that runs.
+ */
+void mtcp_app_join(mctx_t mctx);
+
+/* The version of the library: the value of MOS_ABI_VERSION that it was built with. What a lower version had is kept. */
+uint32_t mos_abi_version(void);
+
+/* A sentence about the last failure in this thread that has one to tell, else "". It stays until the next such call. */
+const char *mos_last_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOS_API_H */

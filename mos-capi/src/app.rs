@@ -1,0 +1,135 @@
+//! [`CApp`]: the application's state that an engine of C callbacks carries.
+
+use crate::abi::{Callback, Mctx, MtcpContext};
+use libc::c_int;
+use mos_flow::SocketId;
+use std::ptr;
+use std::time::Duration;
+
+/// Functions of the program and what they need; belongs to the context's thread.
+#[derive(Debug)]
+pub(crate) struct CApp {
+    mctx: &'static MtcpContext,
+    /// All functions that were ever registered. A registration's token is its index here. Programs have few.
+    callbacks: Vec<Callback>,
+    /// Timers that run; a timer's token is its index here.
+    timers: Vec<Option<AppTimer>>,
+    /// Tokens of timers that have fired.
+    free: Vec<usize>,
+    /// Timers that were set before the first packet, by their tokens: they start with it.
+    waiting: Option<Vec<(Duration, usize)>>,
+    /// Monitoring sockets for IPv6; all others are for IPv4.
+    v6: Vec<SocketId>,
+    /// The copy of a packet that `mtcp_getlastpkt` gives out.
+    pub(crate) frame: Vec<u8>,
+}
+
+/// A timer of the program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppTimer {
+    pub(crate) id: c_int,
+    pub(crate) callback: Callback,
+}
+
+impl CApp {
+    pub(crate) fn new(mctx: &'static MtcpContext) -> Self {
+        CApp {
+            mctx,
+            callbacks: Vec::new(),
+            timers: Vec::new(),
+            free: Vec::new(),
+            waiting: Some(Vec::new()),
+            v6: Vec::new(),
+            frame: Vec::new(),
+        }
+    }
+
+    /// The handle that callbacks get.
+    pub(crate) fn mctx(&self) -> Mctx {
+        ptr::from_ref(self.mctx).cast_mut()
+    }
+
+    /// Whether there is anything to call.
+    pub(crate) fn is_set_up(&self) -> bool {
+        !self.callbacks.is_empty() || !self.timers.is_empty()
+    }
+
+    /// Notes that a monitoring socket is for IPv6, or, when it is closed, that it is not any more.
+    pub(crate) fn set_v6(&mut self, socket: SocketId, v6: bool) {
+        self.v6.retain(|s| *s != socket);
+        if v6 {
+            self.v6.push(socket);
+        }
+    }
+
+    /// Whether a monitoring socket is for IPv6.
+    pub(crate) fn is_v6(&self, socket: SocketId) -> bool {
+        self.v6.contains(&socket)
+    }
+
+    /// The token of a function.
+    pub(crate) fn token_of(&mut self, callback: Callback) -> usize {
+        let known = self.callbacks.iter().position(|c| ptr::fn_addr_eq(*c, callback));
+        known.unwrap_or_else(|| {
+            self.callbacks.push(callback);
+            self.callbacks.len() - 1
+        })
+    }
+
+    pub(crate) fn callback(&self, token: usize) -> Option<Callback> {
+        self.callbacks.get(token).copied()
+    }
+
+    /// Keeps a timer until it fires. Returns its token.
+    pub(crate) fn add_timer(&mut self, timer: AppTimer) -> usize {
+        let token = self.free.pop().unwrap_or(self.timers.len());
+        match self.timers.get_mut(token) {
+            Some(place) => *place = Some(timer),
+            None => self.timers.push(Some(timer)),
+        }
+        token
+    }
+
+    pub(crate) fn take_timer(&mut self, token: usize) -> Option<AppTimer> {
+        let timer = self.timers.get_mut(token)?.take()?;
+        self.free.push(token);
+        Some(timer)
+    }
+
+    /// Timers that wait for the first packet. `None` once it has come.
+    pub(crate) fn waiting(&mut self) -> Option<&mut Vec<(Duration, usize)>> {
+        self.waiting.as_mut()
+    }
+
+    /// The first packet has come.
+    pub(crate) fn take_waiting(&mut self) -> Option<Vec<(Duration, usize)>> {
+        self.waiting.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::{EventId, FilterArg};
+
+    unsafe extern "C" fn one(_: Mctx, _: c_int, _: c_int, _: EventId, _: *mut FilterArg) {}
+    unsafe extern "C" fn two(_: Mctx, side: c_int, _: c_int, _: EventId, _: *mut FilterArg) {
+        assert_eq!(side, 0);
+    }
+
+    #[test]
+    fn a_function_has_one_token_and_a_timer_one_life() {
+        let mut app = CApp::new(Box::leak(Box::default()));
+        assert!(!app.is_set_up());
+        let tokens = [app.token_of(one), app.token_of(two), app.token_of(one)];
+        assert_eq!(tokens, [0, 1, 0]);
+        assert!(
+            app.callback(1).is_some_and(|c| ptr::fn_addr_eq(c, two as Callback)) && app.callback(2).is_none()
+        );
+        let timer = |id| AppTimer { id, callback: one };
+        let (a, b) = (app.add_timer(timer(5)), app.add_timer(timer(6)));
+        assert_eq!(app.take_timer(a).map(|t| t.id), Some(5));
+        assert!(app.take_timer(a).is_none());
+        assert_eq!((app.add_timer(timer(7)), app.take_timer(b).map(|t| t.id)), (a, Some(6)));
+    }
+}

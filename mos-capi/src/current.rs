@@ -1,0 +1,215 @@
+//! What the calling thread may do: the running callback's context, and how calls reach the engine.
+
+use crate::abi::{Callback, MOS_SIDE_BOTH, MOS_SIDE_CLI, MOS_SIDE_SVR};
+use crate::app::CApp;
+use crate::bell::Bell;
+use crate::errno::Errno;
+use crate::slot::{self, Command, Desk, Slot};
+use libc::c_int;
+use mos_flow::{Context, Side};
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::{Arc, Mutex};
+
+type Running = *mut Context<'static, CApp>;
+
+thread_local! {
+    /// The context whose stack thread this is.
+    static STACK: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    /// The context of the callback that runs on this thread. Null when none does, and while a call uses it.
+    static RUNNING: Cell<Running> = const { Cell::new(ptr::null_mut()) };
+    /// The running callback destroyed its own context: its calls are refused from then on.
+    static RENOUNCED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes the calling thread the stack thread of `slot`.
+pub(crate) fn adopt(slot: &'static Slot) {
+    STACK.set(Some(slot));
+}
+
+/// Whether the calling thread is the stack thread of some context.
+pub(crate) fn is_stack_thread() -> bool {
+    STACK.get().is_some()
+}
+
+/// The running callback destroyed a context; if it is its own, it has no business there any more.
+pub(crate) fn renounce(slot: &'static Slot) {
+    if is_stack_of(slot) {
+        RENOUNCED.set(true);
+    }
+}
+
+fn is_stack_of(slot: &'static Slot) -> bool {
+    STACK.get().is_some_and(|own| ptr::eq(own, slot))
+}
+
+/// The context that `mctx` stands for, for the calling thread. A callback that runs while another thread destroys
+/// its context still has it.
+pub(crate) fn find(mctx: crate::abi::Mctx) -> Result<&'static Slot, Errno> {
+    let still = || slot::slot_at(mctx).filter(|s| is_stack_of(s) && in_callback() && !RENOUNCED.get());
+    slot::find(mctx).or_else(still).ok_or(Errno::ACCES)
+}
+
+fn in_callback() -> bool {
+    !RUNNING.get().is_null()
+}
+
+/// Runs a callback, with `context` in reach of the calls that it makes.
+fn enter(context: &mut Context<'_, CApp>, callback: impl FnOnce()) {
+    struct Leave(Running);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            RUNNING.set(self.0);
+        }
+    }
+    // The lifetime is erased here, and made up again in `with`, which runs only below this frame.
+    let erased = ptr::from_mut(context).cast::<Context<'static, CApp>>();
+    let _leave = Leave(RUNNING.replace(erased));
+    callback();
+}
+
+/// Calls `f` with the context of the callback that runs on this thread. `None` when none of `slot` does.
+pub(crate) fn with<R>(
+    slot: &'static Slot,
+    f: impl for<'x, 'y> FnOnce(&'x mut Context<'y, CApp>) -> R,
+) -> Option<R> {
+    struct Restore(Running);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            compiler_fence(Ordering::SeqCst); // for a signal handler on this thread, which may look
+            RUNNING.set(self.0);
+        }
+    }
+    if !is_stack_of(slot) {
+        return None;
+    }
+    let running = RUNNING.replace(ptr::null_mut());
+    compiler_fence(Ordering::SeqCst);
+    let _restore = Restore(running);
+    // SAFETY: `RUNNING` is set to a pointer only by `enter`, made from an exclusive borrow that lasts until `enter`
+    // returns and is not used meanwhile; the frame of `enter` is below ours on this thread. Nobody else makes a
+    // reference from it: it is null while `f` runs. `f` is good for every lifetime, so nothing it borrows gets out.
+    let context = unsafe { running.as_mut() }?;
+    Some(f(context))
+}
+
+/// Does something with the sockets and timers of a context, from any thread, and waits for the answer.
+///
+/// # Errors
+/// `EACCES` when the context ends before, `EPERM` on its own stack thread outside of callbacks; those of `f`.
+pub(crate) fn control<R: Send + 'static>(
+    slot: &'static Slot,
+    f: impl FnOnce(&mut Desk<'_, '_>) -> Result<R, Errno> + Send + 'static,
+) -> Result<R, Errno> {
+    if is_stack_of(slot) {
+        let direct = with(slot, |context| {
+            let (app, mut control) = context.split_control();
+            f(&mut Desk { app, control: &mut control })
+        });
+        return direct.unwrap_or(Err(Errno::PERM));
+    }
+    let reply = Arc::new(Reply { answer: Mutex::new(None), bell: Bell::new(), asker: STACK.get() });
+    let promise = Promise(Some(Arc::clone(&reply)));
+    slot.post(Box::new(move |desk| {
+        promise.keep(desk.map_or(Err(Errno::ACCES), |mut desk| f(&mut desk)));
+    }))?;
+    reply.wait()
+}
+
+/// The duty to answer. Whoever asked waits for it, so it is kept also when a defect unwinds through the command.
+struct Promise<R>(Option<Arc<Reply<R>>>);
+
+impl<R> Promise<R> {
+    fn keep(mut self, answer: Result<R, Errno>) {
+        if let Some(reply) = self.0.take() {
+            reply.give(answer);
+        }
+    }
+}
+
+impl<R> Drop for Promise<R> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply.give(Err(Errno::IO));
+        }
+    }
+}
+
+/// Where the answer to a command arrives.
+struct Reply<R> {
+    answer: Mutex<Option<Result<R, Errno>>>,
+    bell: Bell,
+    /// The asking thread is the stack thread of this context: its own commands must not wait meanwhile.
+    asker: Option<&'static Slot>,
+}
+
+impl<R> Reply<R> {
+    fn give(&self, answer: Result<R, Errno>) {
+        *slot::lock(&self.answer) = Some(answer);
+        self.asker.map_or(&self.bell, |slot| &slot.bell).ring();
+    }
+
+    fn wait(&self) -> Result<R, Errno> {
+        let bell = self.asker.map_or(&self.bell, |slot| &slot.bell);
+        loop {
+            let ticket = bell.ticket();
+            if let Some(answer) = slot::lock(&self.answer).take() {
+                return answer;
+            }
+            // Two contexts may ask each other: each answers while it waits.
+            match self.asker.and_then(|slot| Some((slot, slot.next_command()?))) {
+                Some((slot, command)) => run_in_callback(slot, command),
+                None => bell.wait(ticket, None),
+            }
+        }
+    }
+}
+
+/// Runs a command of another thread in the middle of a callback.
+fn run_in_callback(slot: &'static Slot, command: Command) {
+    let mut command = Some(command);
+    with(slot, |context| {
+        let (app, mut control) = context.split_control();
+        if let Some(command) = command.take() {
+            command(Some(Desk { app, control: &mut control }));
+        }
+    });
+    if let Some(command) = command {
+        command(None);
+    }
+}
+
+/// The handler of all events.
+pub(crate) fn on_event(context: &mut Context<'_, CApp>) {
+    let (token, sock) = (context.token(), context.socket().index().cast_signed());
+    let side = match context.side() {
+        Some(Side::Client) => MOS_SIDE_CLI,
+        Some(Side::Server) => MOS_SIDE_SVR,
+        None => MOS_SIDE_BOTH,
+    };
+    let event = context.event().map_or(0, crate::abi::event_id);
+    if let Some(callback) = context.app().callback(token) {
+        call(context, callback, sock, side, event);
+    }
+}
+
+/// The handler of all timers.
+pub(crate) fn on_timer(context: &mut Context<'_, CApp>) {
+    let token = context.token();
+    if let Some(timer) = context.app().take_timer(token) {
+        call(context, timer.callback, timer.id, 0, 0);
+    }
+}
+
+fn call(context: &mut Context<'_, CApp>, callback: Callback, sock: c_int, side: c_int, event: u64) {
+    if STACK.get().is_none_or(Slot::is_stopping) {
+        return; // destroyed while the packet was on its way
+    }
+    let mctx = context.app().mctx();
+    enter(context, || {
+        // SAFETY: the program registered it as a callback of this type, which is the whole condition for calling
+        // it. It cannot unwind into us: the ABI of `extern "C"` turns that into an abort.
+        unsafe { callback(mctx, sock, side, event, ptr::null_mut()) }
+    });
+}

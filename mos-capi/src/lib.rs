@@ -1,0 +1,52 @@
+//! The C interface of the mOS stack: `libmos.so` and `libmos.a`, with the headers in `include/`.
+//!
+//! ```text
+//!   C program ── mtcp_*() ──►  [`context`] [`socket`] [`event`] [`stream`] [`packet`] [`timer`] [`signal`]
+//!                                 │ each entry: `ffi` (panic boundary, pointers, errno)
+//!              ┌──────────────────┴─────────────────────┐
+//!     inside a callback                          from other threads
+//!     `current`: the running Context             `slot`: a command to the mailbox, and a bell
+//!              └──────────────────┬─────────────────────┘
+//!   callbacks ◄── `current` ──  `stack`: one thread for each context, owner of its `mos_flow::Engine`
+//! ```
+//!
+//! A context is one slot of a table that lives as long as the process, so that a stale or wild `mctx_t` is told by its
+//! address and never followed. The engine, and everything that belongs to it, is owned by the context's thread and
+//! shared with nobody; what other threads want done is sent there as a closure and answered. Contexts have states
+//! (`slot::Phase`) that are single atomic words, so that a signal handler can end them.
+//!
+//! What it does not do yet: end-host sockets, user-defined events, edits of packets, live interfaces.
+
+pub mod errno;
+
+pub mod abi;
+
+mod bell;
+
+mod app;
+
+mod slot;
+
+mod current;
+
+mod text;
+
+mod ffi;
+
+mod conf;
+
+mod stack;
+
+pub mod signal;
+
+pub mod timer;
+
+pub mod context;
+
+pub mod stream;
+
+pub mod event;
+
+pub mod socket;
+
+pub mod packet;

@@ -1,0 +1,377 @@
+//! C programs against the headers and the library: what they compile to, and what they find when they run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
+
+mod support;
+
+use mos_dpdk::capture::Capture;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use support::{
+    Link, Run, build, build_file, can_sanitize, captures, conf, file, is_installed, package, recorded,
+    skipped, workshop,
+};
+
+#[test]
+fn layouts_and_prototypes_are_those_of_the_original() {
+    for link in [Link::Shared, Link::Static] {
+        Run::new(&build("tests/c/layout.c", link), None).output();
+    }
+}
+
+#[test]
+fn ppeek_does_what_its_page_says() {
+    let program = build("tests/c/ppeek.c", Link::Shared);
+    let conf = conf("ppeek.conf", "max_concurrency = 64\ntcp_timeout = -1");
+    Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(300);
+}
+
+#[test]
+fn nothing_that_is_wrong_crashes() {
+    let program = build("tests/c/misuse.c", Link::Shared);
+    let conf = conf("misuse.conf", "max_concurrency = 64");
+    Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(2000);
+}
+
+#[test]
+fn sockets_answer_and_obey() {
+    let program = build("tests/c/options.c", Link::Shared);
+    let conf = conf("options.conf", "max_concurrency = 64");
+    Run::new(&program, None).arg(conf).arg(captures::mixed()).arg(captures::ppeek()).checks(200);
+}
+
+/// Runs one part of runs.c over a capture.
+fn life(what: &str, capture: &Path, least: u32) {
+    let conf = conf("runs.conf", "max_concurrency = 64");
+    Run::new(runs(), Some(capture)).arg(what).arg(conf).checks(least);
+}
+
+fn runs() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("tests/c/runs.c", Link::Shared))
+}
+
+#[test]
+fn reading_begins_when_the_program_is_ready() {
+    life("begins", &captures::ppeek(), 20);
+}
+
+#[test]
+fn a_callback_can_destroy_its_context() {
+    // Its callback is called for the first of the packets that are on their way, and for no other.
+    life("callback", &captures::dense(), 800);
+}
+
+#[test]
+fn a_thread_can_destroy_a_context_under_a_running_callback() {
+    life("thread", &captures::ppeek(), 10);
+}
+
+#[test]
+fn a_signal_handler_can_destroy_a_context_on_any_thread() {
+    life("signal", &captures::ppeek(), 30);
+}
+
+#[test]
+fn a_second_interrupt_ends_the_input() {
+    life("twice", &captures::ppeek(), 10);
+}
+
+#[test]
+fn only_the_first_of_two_contexts_gets_the_capture() {
+    let conf = conf("two.conf", "max_concurrency = 64\nnetdev {\n a 1\n b 4\n}");
+    Run::new(runs(), Some(&captures::ppeek())).arg("two").arg(conf).checks(100);
+}
+
+#[test]
+fn threads_can_set_up_while_packets_come() {
+    life("threads", &captures::dense(), 1000);
+}
+
+#[test]
+fn the_captures_clock_is_the_only_one() {
+    life("timers", &captures::ppeek(), 80);
+}
+
+#[test]
+fn a_cut_capture_is_told() {
+    let whole = std::fs::read(captures::ppeek()).unwrap();
+    // Into the last packet: behind it are 31 fillers of 42 octets, each with a header of 16.
+    let cut = file("cut.pcap", &whole[..whole.len() - 31 * 58 - 5]);
+    life("truncated", &cut, 5);
+}
+
+#[test]
+fn who_comes_too_late_still_waits_for_the_last_callback() {
+    life("late", &captures::ppeek(), 8);
+}
+
+#[test]
+fn callbacks_have_a_large_stack() {
+    life("stack", &captures::ppeek(), 5);
+}
+
+#[test]
+fn pipes_are_refused() {
+    life("pipes", &captures::ppeek(), 10);
+}
+
+#[test]
+fn a_packet_belongs_to_one_connection() {
+    life("twins", &captures::twins(), 12);
+}
+
+#[test]
+fn not_every_link_is_ethernet() {
+    life("rawip", &captures::raw_ip(), 10);
+}
+
+/// Frames of more than the fillers' size, by their time in steps.
+fn packets_of(capture: &Path) -> Vec<u64> {
+    let (capture, error) = Capture::load(capture).unwrap();
+    assert!(error.is_none());
+    let packets = capture.frames_from(0).filter(|f| f.data.len() > 42);
+    packets.map(|f| (f.time.0 - 1_000_000_000_000_000) / 10_000).collect()
+}
+
+#[test]
+fn what_is_not_dropped_is_forwarded() {
+    let (input, output) = (captures::ppeek(), workshop().join("out.pcap"));
+    let even: Vec<u64> = (0..26).step_by(2).collect();
+
+    // By the environment, which wins.
+    let mut io = std::ffi::OsString::from("pcap:");
+    io.push(&input);
+    io.push(",out.pcap"); // relative to the working directory
+    let with_conf = |name: &str, lines: &str| Run::new(runs(), None).arg("drops").arg(conf(name, lines));
+    with_conf("env.conf", "max_concurrency = 64\nio = pcap\npcap_in = none").env("MOS_IO", &io).checks(10);
+    assert_eq!(packets_of(&output), even);
+
+    // By the configuration.
+    std::fs::remove_file(&output).unwrap();
+    let lines = format!(
+        "max_concurrency = 64\nio = pcap\npcap_in = {}\npcap_out = {}",
+        input.display(),
+        output.display()
+    );
+    with_conf("file.conf", &lines).checks(10);
+    assert_eq!(packets_of(&output), even);
+
+    // A tap forwards nothing.
+    std::fs::remove_file(&output).unwrap();
+    with_conf("tap.conf", &format!("{lines}\nforward = 0")).checks(10);
+    assert!(!output.exists());
+}
+
+#[test]
+fn wrong_checksums_count_unless_told_otherwise() {
+    let path = captures::bad_checksum();
+    let run = |setting: &str| {
+        let conf = conf("checksum.conf", "max_concurrency = 64");
+        let run = Run::new(runs(), Some(&path)).arg("connections").arg(conf);
+        run.env("MOS_CHECKSUM", setting).output().lines().next().map(str::to_owned)
+    };
+    assert_eq!(run("on").as_deref(), Some("0 connections"));
+    assert_eq!(run("off").as_deref(), Some("1 connections"));
+}
+
+/// A connection as its ends saw it.
+struct Truth {
+    client: String,
+    server: String,
+    /// Octets and their hash, to the client and to the server.
+    received: [(u64, String); 2],
+}
+
+fn truth(capture: &str) -> Vec<Truth> {
+    let text = std::fs::read_to_string(recorded("truth.json")).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let connections = whole["files"][capture]["connections"].as_array().unwrap().clone();
+    let string = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+    let received = |v: &serde_json::Value| (v["bytes"].as_u64().unwrap(), string(&v["sha256"]));
+    connections
+        .iter()
+        .map(|c| Truth {
+            client: string(&c["client"]),
+            server: string(&c["server"]),
+            received: [received(&c["to_client"]), received(&c["to_server"])],
+        })
+        .collect()
+}
+
+#[test]
+fn streams_are_what_the_ends_read() {
+    let program = build("tests/c/streams.c", Link::Shared);
+    let captures = [
+        "web4.pcap",
+        "web6.pcap",
+        "short4.pcap",
+        "short6.pcap",
+        "lossy.pcap",
+        "lossy6.pcap",
+        "halfclose.pcap",
+        "reset.pcap",
+        "vlan.pcap",
+    ];
+    for capture in captures {
+        let conf = conf("streams.conf", "max_concurrency = 1000");
+        let dir = tempfile::tempdir().unwrap();
+        let printed = Run::new(&program, Some(&recorded(capture))).arg(conf).arg(dir.path()).output();
+        assert!(printed.ends_with(" 0 failures\n"), "{capture}");
+        let mut found: Vec<Vec<&str>> = printed.lines().map(|l| l.split(' ').collect()).collect();
+        found.pop();
+        let truth = truth(capture);
+        assert_eq!(found.len(), truth.len(), "{capture}");
+        for t in truth {
+            // Ports are used again in vlan.pcap: in order.
+            let at = found.iter().position(|f| f[1] == t.client && f[2] == t.server);
+            let number =
+                found.remove(at.unwrap_or_else(|| panic!("{capture}: {} {}", t.client, t.server)))[0];
+            for (side, (octets, hash)) in t.received.iter().enumerate() {
+                let stream = std::fs::read(dir.path().join(format!("{number}-{side}"))).unwrap();
+                // After a reset the wire may have carried more than was read.
+                let length = usize::try_from(*octets).unwrap();
+                let exact = capture != "reset.pcap";
+                assert!(
+                    stream.len() == length || !exact && stream.len() > length,
+                    "{capture} {} {side}",
+                    t.client
+                );
+                assert_eq!(&sha256(&stream[..length]), hash, "{capture} {} {side}", t.client);
+            }
+        }
+    }
+}
+
+fn sha256(octets: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(octets).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn the_example_prints_what_the_ends_read() {
+    let program = build("examples/connections.c", Link::Shared);
+    let run = |capture| {
+        Run::new(&program, Some(&recorded(capture))).arg(package().join("examples/mos.conf")).output()
+    };
+    let printed = run("short4.pcap");
+    let mut ended: Vec<&str> = printed.lines().filter(|l| l.contains(": ended, ")).collect();
+    let truth = truth("short4.pcap");
+    assert_eq!(truth.len(), 60);
+    for t in &truth {
+        let name = format!("{} > {}", t.client, t.server);
+        let [(to_client, _), (to_server, _)] = &t.received;
+        let line = format!("{name}: ended, {to_server} octets to the server, {to_client} to the client");
+        let at = ended.iter().position(|l| *l == line).unwrap_or_else(|| panic!("{line}\n{printed}"));
+        ended.remove(at);
+        // From the first SYN to the last state, and both established between.
+        let states: Vec<&str> =
+            printed.lines().filter_map(|l| l.strip_prefix(&format!("{name}: "))).collect();
+        assert_eq!(states[0], "SYN_SENT, LISTEN", "{name}");
+        assert!(states.contains(&"ESTABLISHED, ESTABLISHED"), "{name}");
+    }
+    assert!(ended.is_empty(), "{ended:?}");
+    // No connection is lost in the noise: nothing else is printed.
+    let names: Vec<String> = truth.iter().map(|t| format!("{} > {}: ", t.client, t.server)).collect();
+    assert!(printed.lines().all(|l| names.iter().any(|n| l.starts_with(n.as_str()))));
+    // In the order in which TCP goes through its states.
+    let first = format!("{} > {}: ", truth[0].client, truth[0].server);
+    let states: Vec<&str> = printed.lines().filter_map(|l| l.strip_prefix(&first)).collect();
+    assert_eq!(
+        states[..4],
+        ["SYN_SENT, LISTEN", "SYN_SENT, SYN_RCVD", "ESTABLISHED, SYN_RCVD", "ESTABLISHED, ESTABLISHED"]
+    );
+    assert_eq!(run("short6.pcap"), "", "an IPv4 program sees no IPv6");
+}
+
+#[test]
+fn the_table_example_prints_tables() {
+    let closing = [["FIN_WAIT_2", "CLOSE_WAIT"]];
+    table_of("halfclose.pcap", "10", &closing);
+    let lossy = [
+        ["ESTABLISHED", "SYN_RCVD"],
+        ["ESTABLISHED", "ESTABLISHED"],
+        ["ESTABLISHED", "FIN_WAIT_1"],
+        ["CLOSE_WAIT", "FIN_WAIT_2"],
+    ];
+    table_of("lossy.pcap", "15", &lossy);
+}
+
+/// Runs the example over a capture of one connection; all of `states` of its ends must be seen, and no others.
+fn table_of(capture: &str, interval: &str, states: &[[&str; 2]]) {
+    let program = build("examples/midstat.c", Link::Shared);
+    let run = Run::new(&program, Some(&recorded(capture))).arg("-f").arg(package().join("examples/mos.conf"));
+    let printed = run.args(["-c", "2", "-i", interval]).output();
+    let header = "Proto CPU Client Address        Client State Server Address        Server State";
+    let rows: Vec<String> = states
+        .iter()
+        .map(|[client, server]| {
+            format!("tcp   0   192.0.2.1:40000       {client:<12} 192.0.2.2:80          {server:<12}")
+        })
+        .collect();
+    let lines: Vec<&str> = printed.lines().filter(|l| !l.is_empty()).collect();
+    let (headers, found): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| **l == header);
+    assert!(found.iter().all(|l| rows.iter().any(|r| r == l)), "{capture}\n{printed}");
+    assert!(rows.iter().all(|r| found.contains(&r.as_str())), "{capture}\n{printed}");
+    assert!(headers.len() > 5 && found.len() == headers.len() - 1, "{capture}\n{printed}");
+    assert_eq!(lines.last(), Some(&header), "nothing is left at the end");
+}
+
+#[test]
+fn values_in_the_headers_are_those_of_the_library() {
+    let mut source = String::from("#include \"mos_api.h\"\n");
+    for (name, value) in mos::abi::CONSTANTS {
+        source += &format!("_Static_assert({name} == ({value}LL), \"{name}\");\n");
+    }
+    source += "int main(void) { return 0; }\n";
+    build_file(&file("constants.c", source.as_bytes()), Link::Shared);
+}
+
+#[test]
+fn the_headers_are_cpp_too() {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    if !is_installed(&compiler) {
+        return skipped("the headers were not compiled as C++: no C++ compiler");
+    }
+    let mut command = Command::new(&compiler);
+    command.args(["-fsyntax-only", "-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    command.arg("-I").arg(package().join("include")).arg(package().join("tests/c/layout.c"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for header in ["mos_api.h", "mtcp_api.h", "mtcp_epoll.h"] {
+        let alone =
+            file("alone.c", format!("#include \"{header}\"\nint main(void) {{ return 0; }}\n").as_bytes());
+        build_file(&alone, Link::Shared);
+    }
+}
+
+/// The two programs that do everything wrong that can be done.
+fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+    let conf = conf("careful.conf", "max_concurrency = 64");
+    let capture = captures::ppeek();
+    run(&build("tests/c/ppeek.c", link), Some(&capture)).arg(&conf).checks(300);
+    run(&build("tests/c/misuse.c", link), Some(&capture)).arg(&conf).checks(2000);
+    let mixed = captures::mixed();
+    run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);
+}
+
+#[test]
+fn the_static_library_does_the_same() {
+    careful_programs(Link::Static, Run::new);
+}
+
+#[test]
+fn nothing_is_read_or_written_beyond_its_end() {
+    if !can_sanitize() {
+        return skipped("nothing was run under AddressSanitizer: the C compiler has none");
+    }
+    careful_programs(Link::Sanitized, Run::new);
+}
+
+#[test]
+fn valgrind_finds_nothing() {
+    if !is_installed("valgrind") {
+        return skipped("nothing was run under valgrind: it is not installed");
+    }
+    careful_programs(Link::Shared, Run::under_valgrind);
+}

@@ -1,0 +1,177 @@
+//! Captures whose every octet and packet the C programs know.
+
+use mos_dpdk::capture::CaptureWriter;
+use mos_flow::testing::Exchange;
+use mos_flow::{Frame, Instant, Side, Sides};
+use std::path::PathBuf;
+use tcp_reasm::Flags;
+
+/// Second 1,000,000,000 of the epoch; packets follow each other by 10 ms.
+const START: u64 = 1_000_000_000_000_000;
+const STEP: u64 = 10_000;
+/// Frames in a burst: data is announced when one is through.
+const BURST: usize = 32;
+
+/// What `side` receives at offset `o`; check.h has the same rule.
+pub(crate) fn pattern(side: Side, range: std::ops::Range<u64>) -> Vec<u8> {
+    let number = u64::from(side == Side::Server);
+    range.map(|o| (o * 7 + (o >> 8) * 13 + number * 101) as u8).collect()
+}
+
+/// Writes a capture. With `apart`, each packet is followed by enough frames of no interest to make its burst full.
+fn write(name: &str, packets: &[Vec<u8>], apart: bool) -> PathBuf {
+    let mut capture = Vec::new();
+    let mut writer = CaptureWriter::new(&mut capture);
+    let mut filler = vec![0xff; 42];
+    filler[12..14].copy_from_slice(&[0x08, 0x06]); // ARP
+    for (time, packet) in (START..).step_by(STEP as usize).zip(packets) {
+        writer.write(&Frame::ethernet(Instant(time), packet)).unwrap();
+        for _ in 0..if apart { BURST - 1 } else { 0 } {
+            writer.write(&Frame::ethernet(Instant(time), &filler)).unwrap();
+        }
+    }
+    writer.flush().unwrap();
+    super::file(name, &capture)
+}
+
+/// One connection as a script of offsets.
+pub(crate) struct Script {
+    exchange: Exchange,
+    /// First sequence number of each side's payload.
+    base: Sides<u32>,
+    packets: Vec<Vec<u8>>,
+}
+
+impl Script {
+    pub(crate) fn new(client: &str, server: &str, isn: Sides<u32>) -> Self {
+        let exchange = Exchange::new(client.parse().unwrap(), server.parse().unwrap(), isn);
+        let base = Sides { client: isn.client.wrapping_add(1), server: isn.server.wrapping_add(1) };
+        Script { exchange, base, packets: Vec::new() }
+    }
+
+    pub(crate) fn handshake(mut self) -> Self {
+        self.packets.extend(self.exchange.handshake());
+        self
+    }
+
+    /// Octets `range` of what `from` says, in one segment, whatever was said before; acknowledges `ack` octets.
+    pub(crate) fn data(mut self, from: Side, range: std::ops::Range<u64>, ack: u32) -> Self {
+        let seq = self.base[from].wrapping_add(range.start as u32);
+        let ack = self.base[!from].wrapping_add(ack);
+        let payload = pattern(!from, range);
+        let flags = Flags::PSH | Flags::ACK;
+        self.packets.push(self.exchange.segment_at(from, seq, ack, flags, &payload));
+        self
+    }
+
+    /// A segment without payload, `said` octets after the start.
+    pub(crate) fn bare(mut self, from: Side, flags: Flags, said: u32, ack: u32) -> Self {
+        let (seq, ack) = (self.base[from].wrapping_add(said), self.base[!from].wrapping_add(ack));
+        self.packets.push(self.exchange.segment_at(from, seq, ack, flags, &[]));
+        self
+    }
+
+    pub(crate) fn packets(self) -> Vec<Vec<u8>> {
+        self.packets
+    }
+}
+
+/// The connection that ppeek.c counts the packets of, one packet in a burst.
+pub(crate) fn ppeek() -> PathBuf {
+    write("ppeek.pcap", &ppeek_packets(), true)
+}
+
+/// The same in one burst.
+pub(crate) fn dense() -> PathBuf {
+    write("dense.pcap", &ppeek_packets(), false)
+}
+
+fn ppeek_packets() -> Vec<Vec<u8>> {
+    use Side::{Client, Server};
+    // The client's sequence numbers wrap inside of its first segment.
+    let isn = Sides { client: 0xffff_fff0, server: 5000 };
+    let mut s = Script::new("10.0.0.1:1000", "10.0.0.2:80", isn).handshake();
+    s = s.data(Client, 0..100, 0); // packet 4
+    s = s.data(Client, 200..300, 0);
+    s = s.data(Client, 400..450, 0);
+    s = s.data(Client, 100..200, 0); // packet 7
+    s = s.data(Server, 0..50, 300);
+    s = s.data(Client, 300..400, 50); // packet 9
+    for start in (450..12_450).step_by(1000) {
+        s = s.data(Client, start..start + 1000, 50);
+    }
+    s = s.data(Server, 60..100, 12_450); // packet 22
+    s = s.data(Server, 50..60, 12_450);
+    s = s.bare(Client, Flags::FIN | Flags::ACK, 12_450, 100); // packet 24
+    s = s.bare(Server, Flags::FIN | Flags::ACK, 100, 12_451);
+    s = s.bare(Client, Flags::ACK, 12_451, 101); // packet 26
+    s.packets()
+}
+
+/// Packets of all kinds; options.c counts them. All IPv4 ones are from or to 10.0.0.1.
+pub(crate) fn mixed() -> PathBuf {
+    use Side::{Client, Server};
+    let isn = Sides { client: 100, server: 200 };
+    let web = |client, server, isn| {
+        let s = Script::new(client, server, isn).handshake().data(Client, 0..10, 0).data(Server, 0..20, 10);
+        s.data(Client, 0..10, 20) // again
+            .bare(Client, Flags::FIN | Flags::ACK, 10, 20)
+            .bare(Server, Flags::FIN | Flags::ACK, 20, 11)
+            .bare(Client, Flags::ACK, 11, 21)
+            .packets()
+    };
+    let orphan = |client, server| Script::new(client, server, isn).data(Client, 0..10, 0).packets();
+    let mut packets = web("10.0.0.1:1000", "10.0.0.2:80", isn); // 9 packets
+    packets.extend(web("10.0.0.1:1001", "10.0.0.2:81", isn));
+    packets.extend(web("[fd00::1]:1000", "[fd00::2]:80", isn));
+    packets.extend(orphan("10.0.0.1:7", "10.0.0.2:8"));
+    packets.extend(orphan("10.0.0.1:7", "10.0.0.2:9"));
+    packets.extend(orphan("[fd00::1]:7", "[fd00::2]:8"));
+    packets.push(udp());
+    // A connection that is there at the end.
+    let s = Script::new("10.0.0.1:1002", "10.0.0.2:82", isn).handshake();
+    packets.extend(s.data(Client, 0..10, 0).packets());
+    write("mixed.pcap", &packets, true)
+}
+
+/// Two connections from one address and port, packet by packet in turn; each side's one segment is ten octets ahead.
+pub(crate) fn twins() -> PathBuf {
+    let one = |server| {
+        let s = Script::new("10.0.0.1:1000", server, Sides { client: 100, server: 200 });
+        s.handshake().data(Side::Client, 10..15, 0).packets()
+    };
+    let (a, b) = (one("10.0.0.2:80"), one("10.0.0.3:80"));
+    let packets: Vec<Vec<u8>> = a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect();
+    write("twins.pcap", &packets, false)
+}
+
+/// A handshake captured without link headers.
+pub(crate) fn raw_ip() -> PathBuf {
+    let packets =
+        Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 1, server: 2 }).handshake().packets();
+    let word = |n: u32| n.to_le_bytes();
+    // Magic, version 2.4, two unused words, longest packet, raw IP.
+    let mut capture: Vec<u8> = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101].map(word).concat();
+    for (second, packet) in (1_000_000_000..).zip(packets) {
+        let ip = &packet[14..];
+        capture.extend([second, 0, ip.len() as u32, ip.len() as u32].map(word).concat());
+        capture.extend(ip);
+    }
+    super::file("rawip.pcap", &capture)
+}
+
+/// A UDP packet over IPv4 of 4 octets.
+fn udp() -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0x66, 0xcb, 10, 0, 0, 1, 10, 0, 0, 2]);
+    frame.extend([0, 53, 0, 54, 0, 12, 0, 0, 1, 2, 3, 4]);
+    frame
+}
+
+/// A SYN whose checksum is left to a network card.
+pub(crate) fn bad_checksum() -> PathBuf {
+    let isn = Sides { client: 1, server: 2 };
+    let mut packets = Script::new("10.0.0.1:1000", "10.0.0.2:80", isn).handshake().packets();
+    packets[0][50] ^= 0x55;
+    write("checksum.pcap", &packets, false)
+}

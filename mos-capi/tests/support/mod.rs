@@ -1,0 +1,196 @@
+//! Building and running C programs against the headers and the freshly built library.
+
+pub(crate) mod captures;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a program is linked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// `libmos.so`.
+    Shared,
+    /// `libmos.a`.
+    Static,
+    /// `libmos.a`, and the program itself watched by AddressSanitizer and UndefinedBehaviorSanitizer.
+    Sanitized,
+}
+
+/// This package's folder.
+pub(crate) fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A capture of real exchanges.
+pub(crate) fn recorded(name: &str) -> PathBuf {
+    package().join("../mos-flow/tests/pcaps").join(name)
+}
+
+/// The directory for what the tests make, in cargo's own.
+pub(crate) fn workshop() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs");
+        std::fs::create_dir_all(&dir).unwrap();
+        // A program asks for the SONAME, the linker for the plain name.
+        for (name, built) in
+            [("libmos.so", "libmos.so"), ("libmos.so.0", "libmos.so"), ("libmos.a", "libmos.a")]
+        {
+            let (built, link) = (library_dir().join(built), dir.join(name));
+            assert!(built.exists(), "{} is not there", built.display());
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(built, link).unwrap();
+        }
+        dir
+    })
+}
+
+/// Where cargo puts the library that belongs to this test: beside the test.
+fn library_dir() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
+}
+
+/// The C compiler.
+pub(crate) fn cc() -> String {
+    std::env::var("CC").unwrap_or_else(|_| "cc".to_owned())
+}
+
+/// Whether a program can be run at all.
+pub(crate) fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success())
+}
+
+/// Says, also when the output of tests is captured, that something was not checked.
+pub(crate) fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}
+
+/// Compiles `source`, a path in this package, and returns the program.
+pub(crate) fn build(source: &str, link: Link) -> PathBuf {
+    build_file(&package().join(source), link)
+}
+
+/// Compiles a file and returns the program. Tests that run at the same time can build the same one.
+pub(crate) fn build_file(source: &Path, link: Link) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let dir = workshop();
+    let name = source.file_stem().unwrap().to_string_lossy().into_owned();
+    let program = dir.join(format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let mut command = Command::new(cc());
+    command.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g"]);
+    command.arg("-I").arg(package().join("include")).arg(source).arg("-o").arg(&program);
+    match link {
+        Link::Shared => {
+            command.arg("-L").arg(dir).arg("-lmos").arg(format!("-Wl,-rpath,{}", dir.display()));
+        }
+        Link::Static | Link::Sanitized => {
+            command.arg(dir.join("libmos.a"));
+        }
+    }
+    if link == Link::Sanitized {
+        command.args(SANITIZERS);
+    }
+    command.args(["-lpthread", "-ldl", "-lm"]);
+    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}", cc()));
+    succeeded(&output, &format!("{command:?}"));
+    program
+}
+
+const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+/// Whether the C compiler has the sanitizers.
+pub(crate) fn can_sanitize() -> bool {
+    let source = file("sanitize.c", b"int main(void) { return 0; }\n");
+    let mut command = Command::new(cc());
+    command.arg(source).arg("-o").arg(workshop().join("sanitize")).args(SANITIZERS);
+    command.output().is_ok_and(|o| o.status.success())
+}
+
+/// A program's run: what it is given, and the text that it prints.
+#[derive(Debug)]
+pub(crate) struct Run {
+    command: Command,
+}
+
+impl Run {
+    /// `program` over `capture`.
+    pub(crate) fn new(program: &Path, capture: Option<&Path>) -> Self {
+        let mut command = Command::new(program);
+        command.current_dir(workshop()).env_remove("MOS_IO").env_remove("MOS_CHECKSUM");
+        // Cargo's would lead to the library of the last `cargo build`, before that of the workshop.
+        command.env_remove("LD_LIBRARY_PATH");
+        if let Some(capture) = capture {
+            command.env("MOS_IO", io("pcap:", capture));
+        }
+        Run { command }
+    }
+
+    /// The same under valgrind.
+    pub(crate) fn under_valgrind(program: &Path, capture: Option<&Path>) -> Self {
+        let mut run = Run::new(Path::new("valgrind"), capture);
+        let options =
+            ["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"];
+        run.command.args(options).arg(program);
+        run
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Runs it to its good end, and returns what it printed.
+    pub(crate) fn output(mut self) -> String {
+        let output = self.command.output().unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
+        succeeded(&output, &format!("{:?}", self.command));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a program of checks, which must have made at least `least` of them.
+    pub(crate) fn checks(self, least: u32) {
+        let printed = self.output();
+        let last = printed.lines().last().unwrap_or_default();
+        let made: Option<u32> = last.strip_suffix(" checks, 0 failures").and_then(|n| n.parse().ok());
+        assert!(made.is_some_and(|made| made >= least), "at least {least} checks, not: {last:?}");
+    }
+}
+
+fn io(prefix: &str, path: &Path) -> std::ffi::OsString {
+    let mut value = std::ffi::OsString::from(prefix);
+    value.push(path);
+    value
+}
+
+fn succeeded(output: &Output, what: &str) {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{what}\n{}\n{out}{err}", output.status);
+}
+
+/// A configuration file with these lines in its mos block.
+pub(crate) fn conf(name: &str, lines: &str) -> PathBuf {
+    file(name, format!("mos {{\n{lines}\n}}\n").as_bytes())
+}
+
+/// A file of the workshop. Tests that run at the same time can make the same one: it is there as a whole or not.
+pub(crate) fn file(name: &str, octets: &[u8]) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let path = workshop().join(name);
+    let unfinished = workshop().join(format!("{name}.{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    std::fs::write(&unfinished, octets).unwrap();
+    std::fs::rename(&unfinished, &path).unwrap();
+    path
+}
