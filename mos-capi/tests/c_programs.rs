@@ -285,6 +285,23 @@ fn the_example_prints_what_the_ends_read() {
 }
 
 #[test]
+fn the_front_pages_program_reads_what_the_ends_read() {
+    let root = package().parent().unwrap();
+    let page = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let source = page.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let program = build_file(&file("readme.c", source.as_bytes()), Link::Shared);
+    let printed = Run::new(&program, Some(&recorded("web4.pcap"))).directory(root).output();
+    let received = |side: &str| -> u64 {
+        let of_side = printed.lines().filter_map(|l| l.strip_prefix(&format!("{side} received ")));
+        of_side.map(|rest| rest.strip_suffix(" bytes").unwrap().parse::<u64>().unwrap()).sum()
+    };
+    let truth = truth("web4.pcap");
+    let total = |side: usize| truth.iter().map(|t| t.received[side].0).sum::<u64>();
+    assert!(total(0) > 0 && total(1) > 0);
+    assert_eq!([received("client"), received("server")], [total(0), total(1)]);
+}
+
+#[test]
 fn the_table_example_prints_tables() {
     let closing = [["FIN_WAIT_2", "CLOSE_WAIT"]];
     table_of("halfclose.pcap", "10", &closing);

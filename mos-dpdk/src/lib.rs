@@ -48,3 +48,8 @@ pub fn random_seed() -> std::io::Result<[u8; 16]> {
     getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     Ok(seed)
 }
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
