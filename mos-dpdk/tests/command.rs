@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -136,20 +137,25 @@ const LATER: &[(&str, &str)] = &[
     ("d28-reasm_segv_anon.pcapng", "GTP-U"),
 ];
 
+/// Speaks also when the output of tests is captured.
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// The shared collection: every direction on which the reference agrees, without a gap, independent of policy, is
 /// rebuilt to the same bytes.
 #[test]
 fn streams_of_the_shared_captures_are_the_reference_s() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/pcaps");
     let Ok(truth) = fs::read(shared.join("groundtruth.json")) else {
-        println!("SKIPPED: {} is not there; the shared captures were not compared", shared.display());
+        say(&format!("SKIPPED: {} is not there; the shared captures were not compared", shared.display()));
         return;
     };
     let truth: HashMap<String, Value> = serde_json::from_slice(&truth).unwrap();
     let (mut hard, mut policy) = (0, 0);
     for (file, facts) in &truth {
         if let Some((_, what)) = LATER.iter().find(|(name, _)| name == file) {
-            println!("left for later: {file} ({what})");
+            say(&format!("left for later: {file} ({what})"));
             continue;
         }
         let path = shared.join(file).display().to_string();
@@ -169,14 +175,16 @@ fn streams_of_the_shared_captures_are_the_reference_s() {
                     );
                     hard += 1;
                 } else if sensitive && !is_rebuilt(&got, d, &format!("sha_{which}")) {
-                    println!("policy {which} differs: {file}: {} > {}", d["src"], d["dst"]);
+                    say(&format!("policy {which} differs: {file}: {} > {}", d["src"], d["dst"]));
                 } else if sensitive {
                     policy += 1;
                 }
             }
         }
     }
-    println!("{hard} directions equal the reference (twice each), {policy} policy-sensitive ones");
+    say(&format!(
+        "{hard} directions equal the reference (each counted twice), {policy} policy-sensitive ones"
+    ));
     assert_eq!(hard, 2 * 81, "every direction that counts was there");
     assert!(policy >= 18, "{policy} policy-sensitive directions are right");
 }

@@ -574,6 +574,7 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
+	signal(SIGINT, SIG_DFL); /* in the background of a shell it is ignored */
 	GIVES(0, mtcp_init(argv[2]));
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (strcmp(argv[1], table[i].name) == 0) {
