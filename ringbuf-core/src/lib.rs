@@ -7,6 +7,7 @@
 //! ```text
 //!   [`seq`]     SeqNum (32 bit, a circle)  ──widen──►  Offset (64 bit, a line; 0 = first payload octet)
 //!   [`frag`]    which ranges were received: sorted, disjoint, bounded
+//!   [`overlap`] which copy of an octet is kept: first, last, or as some system does, Linux exactly
 //!   [`window`]  head, run, next, early ranges: what a write at any offset does. No bytes.
 //!   [`store`]   where the bytes lie: Flat (one slice), or
 //!   [`chunk`]   Chunked (pool of chunks for millions of streams, found by index)

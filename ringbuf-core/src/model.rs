@@ -5,6 +5,10 @@
 //! everything that can be observed.
 #![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod kernel;
+
+pub mod policy;
+
 use crate::chunk::{ChunkMap, ChunkPool, Chunked};
 use crate::frag::FragList;
 use crate::overlap::Overlap;
@@ -149,6 +153,7 @@ impl Model {
                         done.conflict = Some(crate::Conflict { range });
                     }
                     if self.policy == Overlap::Last {
+                        done.replaced += 1;
                         after.held.insert(o, byte);
                     }
                 }

@@ -1,7 +1,7 @@
 //! [`Ring`]: a window, its fragment list and flat storage in one, for a stream that stands alone.
 
 use crate::frag::FragList;
-use crate::overlap::Overlap;
+use crate::overlap::{Overlap, Resolve};
 use crate::seq::{Offset, Range};
 use crate::store::{Flat, Store};
 use crate::window::{Lookup, Next, Window, Written};
@@ -22,12 +22,22 @@ use crate::window::{Lookup, Next, Window, Written};
 /// let Next::Data(range) = ring.read(&mut reader, &mut buf) else { panic!() };
 /// assert_eq!(&buf[..range.len() as usize], b"hello world");
 /// ```
+///
+/// `P` is the overlap policy: [`Overlap`], or one that follows a system.
+///
+/// ```
+/// use ringbuf_core::{Offset, Ring, overlap::Linux};
+/// let mut ring = Ring::<_, 8, _>::with_policy([0_u8; 64], Linux::<8>::new());
+/// let _ = ring.write(Offset(1), b"old");
+/// let written = ring.write(Offset(1), b"newer"); // the same start, and longer
+/// assert_eq!((written.replaced, ring.slices(ringbuf_core::Range::new(1, 6)).0), (3, &b"newer"[..]));
+/// ```
 #[derive(Clone, Debug)]
-pub struct Ring<B, const N: usize> {
+pub struct Ring<B, const N: usize, P = Overlap> {
     window: Window,
     frags: FragList<N>,
     store: Flat<B>,
-    policy: Overlap,
+    policy: P,
 }
 
 /// A sequential reader's place: everything below it was read or lost.
@@ -38,9 +48,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize> Ring<B, N> {
     pub fn new(bytes: B) -> Self {
         Ring::with_policy(bytes, Overlap::First)
     }
+}
 
+impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize, P: Resolve> Ring<B, N, P> {
     /// An empty ring over `bytes` with an overlap policy.
-    pub fn with_policy(bytes: B, policy: Overlap) -> Self {
+    pub fn with_policy(bytes: B, policy: P) -> Self {
         let store = Flat::new(bytes);
         let cap = u32::try_from(store.capacity()).unwrap_or(u32::MAX);
         Ring { window: Window::new(cap), frags: FragList::new(), store, policy }
@@ -63,7 +75,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize> Ring<B, N> {
 
     /// Stores `data` at `at`.
     pub fn write(&mut self, at: Offset, data: &[u8]) -> Written {
-        self.window.write(&mut self.frags, &mut self.store, self.policy, at, data)
+        self.window.write(&mut self.frags, &mut self.store, &mut self.policy, at, data)
     }
 
     /// What is at `offset`: held octets, a hole, an overrun, or nothing yet.

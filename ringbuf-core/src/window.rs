@@ -19,7 +19,7 @@
 //! 3. Every octet of the run and of the fragment list is in the store.
 
 use crate::frag::FragList;
-use crate::overlap::{Conflict, Overlap};
+use crate::overlap::{Conflict, Resolve};
 use crate::seq::{Offset, Range};
 use crate::store::Store;
 
@@ -40,7 +40,7 @@ pub struct Window {
 pub enum Refusal {
     /// Too far ahead of `next`.
     BeyondWindow,
-    /// One more out-of-order range than the fragment list holds.
+    /// One more out-of-order range than the fragment list holds, or than the overlap policy remembers.
     TooManyRanges,
     /// The store has no memory left.
     NoSpace,
@@ -69,6 +69,8 @@ pub struct Written {
     pub fresh: u64,
     /// Already held; kept or replaced as the policy says.
     pub duplicate: u64,
+    /// Those of the duplicates that were replaced.
+    pub replaced: u64,
     /// Below the head: too old to compare.
     pub stale: u64,
     /// Not stored, for the reason in `refusal`.
@@ -187,12 +189,13 @@ impl Window {
         }
     }
 
-    /// Stores `data` at `at`; see [`Written`] for what can come of it.
+    /// Stores `data` at `at`; see [`Written`] for what can come of it. A `policy` that remembers segments is passed by
+    /// `&mut`, always the same one for a window.
     pub fn write<const N: usize, S: Store>(
         &mut self,
         frags: &mut FragList<N>,
         store: &mut S,
-        policy: Overlap,
+        mut policy: impl Resolve,
         at: Offset,
         data: &[u8],
     ) -> Written {
@@ -210,7 +213,7 @@ impl Window {
         let before = self.next;
         done.overrun = self.evict(frags, store, plan.new_head);
         let data = sub_slice(data, at, plan.range);
-        if let Err(refusal) = self.place(frags, store, policy, plan.range, data, &mut done) {
+        if let Err(refusal) = self.place(frags, store, &mut policy, plan.range, data, &mut done) {
             done.refused += plan.range.len();
             done.refusal = Some(refusal);
         }
@@ -246,7 +249,7 @@ impl Window {
         &mut self,
         frags: &mut FragList<N>,
         store: &mut S,
-        policy: Overlap,
+        policy: &mut impl Resolve,
         range: Range,
         data: &[u8],
         done: &mut Written,
@@ -256,10 +259,14 @@ impl Window {
             // A past range makes room: what waits is worth more than what was passed.
             done.overrun += self.evict_past(frags, store).ok_or(Refusal::TooManyRanges)?;
         }
+        if !policy.admit(self.next, range) {
+            return Err(Refusal::TooManyRanges);
+        }
         store.reserve(range).map_err(|_| Refusal::NoSpace)?;
         done.conflict = self.conflict(frags, store, range.start, data);
-        done.duplicate = self.put(frags, store, policy, range, data);
-        done.fresh = range.len() - done.duplicate;
+        done.fresh = self.put_fresh(frags, store, range, data);
+        done.duplicate = range.len() - done.fresh;
+        done.replaced = self.put_duplicate(frags, store, policy, range, data);
         if joins_run {
             self.set_run(frags.absorb(self.run().hull(range)));
         } else if frags.insert(range).is_ok() {
@@ -293,34 +300,49 @@ impl Window {
         Some(self.evict(frags, store, oldest.end))
     }
 
-    /// Copies what the policy wants of `data` into the store; returns how many octets were held before.
-    fn put<const N: usize, S: Store>(
+    /// Stores the octets for which nothing is held; returns how many.
+    fn put_fresh<const N: usize, S: Store>(
         &self,
         frags: &FragList<N>,
         store: &mut S,
-        policy: Overlap,
         range: Range,
         data: &[u8],
     ) -> u64 {
-        let mut free_from = range.start;
-        let mut held = 0;
-        if policy == Overlap::Last {
-            store.put(range.start, data);
+        let (mut free_from, mut fresh) = (range.start, 0);
+        let end = Range { start: range.end, end: range.end };
+        let held = self.ranges(frags).map(|r| r.intersection(range)).filter(|r| !r.is_empty());
+        for held in held.chain([end]) {
+            let free = Range { start: free_from, end: held.start };
+            store.put(free.start, sub_slice(data, range.start, free));
+            fresh += free.len();
+            free_from = held.end;
         }
-        for taken in self.ranges(frags).map(|r| r.intersection(range)).filter(|r| !r.is_empty()) {
-            if policy == Overlap::First {
-                store.put(
-                    free_from,
-                    sub_slice(data, range.start, Range { start: free_from, end: taken.start }),
-                );
+        fresh
+    }
+
+    /// Tells the policy of the segment, and stores the octets that it does not keep the held ones for; returns how
+    /// many were held.
+    fn put_duplicate<const N: usize, S: Store>(
+        &self,
+        frags: &FragList<N>,
+        store: &mut S,
+        policy: &mut impl Resolve,
+        range: Range,
+        data: &[u8],
+    ) -> u64 {
+        let (mut take_from, mut replaced) = (range.start, 0);
+        let mut take = |take: Range| {
+            for held in self.ranges(frags).map(|r| r.intersection(take)).filter(|r| !r.is_empty()) {
+                store.put(held.start, sub_slice(data, range.start, held));
+                replaced += held.len();
             }
-            held += taken.len();
-            free_from = taken.end;
-        }
-        if policy == Overlap::First {
-            store.put(free_from, sub_slice(data, range.start, Range { start: free_from, end: range.end }));
-        }
-        held
+        };
+        policy.resolve(self.next, range, &mut |keep| {
+            take(Range { start: take_from, end: keep.start });
+            take_from = take_from.max(keep.end);
+        });
+        take(Range { start: take_from, end: range.end });
+        replaced
     }
 
     /// Where `data`, meant for `at`, differs from octets that are held. Reads only.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Overlap;
 use crate::store::Flat;
 use proptest::prelude::*;
 use std::vec::Vec;
