@@ -40,6 +40,13 @@
 //! What it does not do: parse headers, judge segments, follow states (that is `tcp-reasm`), or share a ring between
 //! threads.
 //!
+//! That nothing below it is needed can be seen: `.ci/images`, in the root of the repository, runs the script of
+//! `ringbuf-core/images` as firmware for a Cortex-M4 under QEMU, and as a program for x86-64 Linux that is linked with
+//! no library. The script plays segments in and out of order, twice, overlapping, too old, too far ahead, over the wrap
+//! of sequence numbers, into a full ring and an exhausted pool, and a connection of `tcp-reasm` on top, all in fixed memory
+//! on the stack. It checks each outcome and the final octets; the first wrong one ends it with a status other than 0.
+//! Both images must tell the same, and `nm -u` must find nothing in them that somebody else would have to define.
+//!
 //! Features: `std` ⊃ `alloc` ⊃ nothing. Without any, nothing allocates; `alloc` adds [`chunk::ChunkPool::with_chunks`].
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![deny(unsafe_code)]
