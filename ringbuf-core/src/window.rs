@@ -165,9 +165,18 @@ impl Window {
         frags: &'a FragList<N>,
     ) -> impl Iterator<Item = Range> + use<'a, N> {
         let run = self.run();
-        let (past, early) =
-            frags.as_slice().split_at(frags.as_slice().partition_point(|r| r.end < run.start));
-        past.iter().copied().chain((!run.is_empty()).then_some(run)).chain(early.iter().copied())
+        in_order(run, frags.as_slice())
+    }
+
+    /// The parts of `range` that are held, in ascending order.
+    fn held<'a, const N: usize>(
+        &self,
+        frags: &'a FragList<N>,
+        range: Range,
+    ) -> impl Iterator<Item = Range> + use<'a, N> {
+        in_order(self.run(), frags.overlapping(range))
+            .map(move |r| r.intersection(range))
+            .filter(|r| !r.is_empty())
     }
 
     /// What a write of `len` octets at `at` would do.
@@ -199,7 +208,7 @@ impl Window {
         at: Offset,
         data: &[u8],
     ) -> Written {
-        if at == self.next && frags.is_empty() && data.len() as u64 <= u64::from(self.cap) {
+        if at == self.next && self.nothing_is_near(frags, data.len()) {
             return self.append(store, data);
         }
         let plan = self.plan(frags, at, data.len());
@@ -213,7 +222,12 @@ impl Window {
         let before = self.next;
         done.overrun = self.evict(frags, store, plan.new_head);
         let data = sub_slice(data, at, plan.range);
-        if let Err(refusal) = self.place(frags, store, &mut policy, plan.range, data, &mut done) {
+        let placed = if plan.duplicate == 0 {
+            self.place_alone(frags, store, &mut policy, plan.range, data, &mut done)
+        } else {
+            self.place(frags, store, &mut policy, plan.range, data, &mut done)
+        };
+        if let Err(refusal) = placed {
             done.refused += plan.range.len();
             done.refusal = Some(refusal);
         }
@@ -222,7 +236,17 @@ impl Window {
         done
     }
 
-    /// The common case: the next octets in order, nothing else waiting, no more of them than fit.
+    /// Whether the next `len` octets in order touch nothing, and make nothing but the run give way.
+    #[inline]
+    fn nothing_is_near<const N: usize>(&self, frags: &FragList<N>, len: usize) -> bool {
+        let end = self.next.saturating_add(len as u64);
+        let (Some(first), Some(last)) = (frags.first(), frags.last()) else {
+            return len as u64 <= u64::from(self.cap);
+        };
+        first.start > end && last.end.since(self.run().start) <= u64::from(self.cap)
+    }
+
+    /// The common case: the next octets in order, nothing else near, no more of them than fit.
     #[inline]
     fn append<S: Store>(&mut self, store: &mut S, data: &[u8]) -> Written {
         let (run, range) = (self.run(), Range::at(self.next, data.len() as u64));
@@ -245,6 +269,7 @@ impl Window {
         Written { fresh: range.len(), advanced: range.len(), overrun, ..Written::default() }
     }
 
+    /// Stores a segment that shares octets with held ones.
     fn place<const N: usize, S: Store>(
         &mut self,
         frags: &mut FragList<N>,
@@ -254,26 +279,61 @@ impl Window {
         data: &[u8],
         done: &mut Written,
     ) -> Result<(), Refusal> {
-        let joins_run = self.joins_run(range);
-        if !joins_run && !frags.can_insert(range) {
+        done.overrun += self.make_room(frags, store, policy, range)?;
+        done.conflict = self.conflict(frags, store, range.start, data);
+        done.fresh = self.put_fresh(frags, store, range, data);
+        done.duplicate = range.len() - done.fresh;
+        done.replaced = self.put_duplicate(frags, store, policy, range, data);
+        self.note(frags, range);
+        Ok(())
+    }
+
+    /// Stores a segment that shares no octet with held ones.
+    fn place_alone<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        policy: &mut impl Resolve,
+        range: Range,
+        data: &[u8],
+        done: &mut Written,
+    ) -> Result<(), Refusal> {
+        done.overrun += self.make_room(frags, store, policy, range)?;
+        policy.resolve(self.next, range, &mut |_| ());
+        store.put(range.start, data);
+        done.fresh = range.len();
+        self.note(frags, range);
+        Ok(())
+    }
+
+    /// Sees to it that a segment finds a place in every list, and memory; returns how many octets had to go.
+    fn make_room<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        policy: &mut impl Resolve,
+        range: Range,
+    ) -> Result<u64, Refusal> {
+        let mut given_up = 0;
+        if !self.joins_run(range) && !frags.can_insert(range) {
             // A past range makes room: what waits is worth more than what was passed.
-            done.overrun += self.evict_past(frags, store).ok_or(Refusal::TooManyRanges)?;
+            given_up = self.evict_past(frags, store).ok_or(Refusal::TooManyRanges)?;
         }
         if !policy.admit(self.next, range) {
             return Err(Refusal::TooManyRanges);
         }
         store.reserve(range).map_err(|_| Refusal::NoSpace)?;
-        done.conflict = self.conflict(frags, store, range.start, data);
-        done.fresh = self.put_fresh(frags, store, range, data);
-        done.duplicate = range.len() - done.fresh;
-        done.replaced = self.put_duplicate(frags, store, policy, range, data);
-        if joins_run {
+        Ok(given_up)
+    }
+
+    /// Enters a stored range into the lists.
+    fn note<const N: usize>(&mut self, frags: &mut FragList<N>, range: Range) {
+        if self.joins_run(range) {
             self.set_run(frags.absorb(self.run().hull(range)));
-        } else if frags.insert(range).is_ok() {
-            // A late octet can close the gap between a past range and the run.
-            self.set_run(frags.absorb(self.run()));
+        } else {
+            // There is room. What it merges with does not touch the run either (invariant 2).
+            let _ = frags.insert(range);
         }
-        Ok(())
     }
 
     fn joins_run(&self, range: Range) -> bool {
@@ -310,8 +370,7 @@ impl Window {
     ) -> u64 {
         let (mut free_from, mut fresh) = (range.start, 0);
         let end = Range { start: range.end, end: range.end };
-        let held = self.ranges(frags).map(|r| r.intersection(range)).filter(|r| !r.is_empty());
-        for held in held.chain([end]) {
+        for held in self.held(frags, range).chain([end]) {
             let free = Range { start: free_from, end: held.start };
             store.put(free.start, sub_slice(data, range.start, free));
             fresh += free.len();
@@ -332,7 +391,7 @@ impl Window {
     ) -> u64 {
         let (mut take_from, mut replaced) = (range.start, 0);
         let mut take = |take: Range| {
-            for held in self.ranges(frags).map(|r| r.intersection(take)).filter(|r| !r.is_empty()) {
+            for held in self.held(frags, take) {
                 store.put(held.start, sub_slice(data, range.start, held));
                 replaced += held.len();
             }
@@ -355,7 +414,7 @@ impl Window {
     ) -> Option<Conflict> {
         let segment = Range::at(at, data.len() as u64);
         let mut found: Option<Range> = None;
-        for held in self.ranges(frags).map(|r| r.intersection(segment)).filter(|r| !r.is_empty()) {
+        for held in self.held(frags, segment) {
             let mut rest = held;
             while !rest.is_empty() {
                 let old = store.piece(rest);
@@ -399,9 +458,7 @@ impl Window {
     ) -> u64 {
         let mut lost = 0;
         if head > self.head(frags) {
-            lost = frags.total();
-            frags.trim_below(head);
-            lost -= frags.total();
+            lost = frags.trim_below(head);
             store.discard_below(head);
         }
         let run = self.run();
@@ -423,7 +480,7 @@ impl Window {
         store: &mut S,
         to: Offset,
     ) -> Option<Range> {
-        let early = frags.as_slice().iter().find(|r| r.start > self.next).copied();
+        let early = frags.above(self.next);
         let gap = Range { start: self.next, end: early.map_or(to, |r| r.start.min(to)) };
         if gap.is_empty() {
             return None;
@@ -452,9 +509,10 @@ impl Window {
         if offset < head {
             return Lookup::Below(head);
         }
-        match self.ranges(frags).find(|r| r.start > offset) {
-            Some(above) => Lookup::Hole(Range { start: offset, end: above.start }),
-            None if offset < self.next => Lookup::Hole(Range { start: offset, end: self.next }),
+        // The run begins at `next` when it is empty.
+        let run = (offset < run.start).then_some(run.start);
+        match frags.above(offset).map(|r| r.start).into_iter().chain(run).min() {
+            Some(end) => Lookup::Hole(Range { start: offset, end }),
             None => Lookup::Beyond,
         }
     }
@@ -486,6 +544,12 @@ impl Window {
         // Invariant 1 bounds the run by `cap`, which is 32 bits.
         self.run = u32::try_from(run.len()).unwrap_or(u32::MAX);
     }
+}
+
+/// `run`, unless it is empty, among `ranges`.
+fn in_order(run: Range, ranges: &[Range]) -> impl Iterator<Item = Range> + use<'_> {
+    let (past, early) = ranges.split_at(ranges.partition_point(|r| r.end < run.start));
+    past.iter().copied().chain((!run.is_empty()).then_some(run)).chain(early.iter().copied())
 }
 
 /// The octets of `data` (which starts at `at`) that fall into `range`; empty when there are none.
