@@ -137,6 +137,18 @@ impl<const N: usize> FragList<N> {
         octets
     }
 
+    /// Forgets all octets from `offset` on; returns how many there were.
+    pub fn trim_above(&mut self, offset: Offset) -> u64 {
+        let kept = self.ranges.partition_point(|r| r.start < offset);
+        let mut octets: u64 = self.ranges.drain(kept..).map(Range::len).sum();
+        if let Some(last) = self.ranges.last_mut() {
+            octets += last.end.since(offset);
+            last.end = last.end.min(offset);
+        }
+        self.check();
+        octets
+    }
+
     /// The lowest range that begins above `offset`.
     pub fn above(&self, offset: Offset) -> Option<Range> {
         self.ranges.get(self.count(|r| r.start <= offset)).copied()

@@ -28,7 +28,11 @@ pub enum Op {
     Write { ahead: i32, len: u32, salt: u8 },
     Advance { behind: u32 },
     Skip { ahead: u32 },
+    Resize { cap: u32, ahead: u32 },
 }
+
+/// The most octets that the windows under test can be made to hold.
+const LARGEST: u32 = 200;
 
 impl Op {
     /// Reads one operation from five bytes.
@@ -43,6 +47,9 @@ impl Op {
         match b[0] % 16 {
             0 => Op::Advance { behind: small },
             1 => Op::Skip { ahead: ahead.unsigned_abs() },
+            2 if b[4].is_multiple_of(4) => {
+                Op::Resize { cap: u32::from(b[1]) % LARGEST, ahead: u32::from(b[2]) }
+            }
             _ => Op::Write { ahead, len: small, salt: b[4] },
         }
     }
@@ -180,6 +187,12 @@ impl Model {
         done
     }
 
+    pub fn resize(&mut self, cap: u64, ahead: u64) -> u64 {
+        (self.cap, self.ahead) = (cap, ahead.min(cap));
+        let far = self.held.split_off(&(self.next + self.ahead)).len() as u64;
+        far + self.forget_below(self.top().saturating_sub(cap))
+    }
+
     pub fn skip(&mut self, to: u64) -> Option<Range> {
         let first = self.held.range(self.next..).next().map_or(to, |(&o, _)| o.min(to));
         let gap = Range::new(self.next, first);
@@ -228,6 +241,10 @@ impl<S: Store> Subject<S> {
             Op::Advance { behind } => {
                 let to = Offset(next.saturating_sub(behind.into()));
                 let lost = self.window.advance(&mut self.frags, &mut self.store, to);
+                (Written { overrun: lost, ..Written::default() }, None)
+            }
+            Op::Resize { cap, ahead } => {
+                let lost = self.window.resize(&mut self.frags, &mut self.store, cap, ahead);
                 (Written { overrun: lost, ..Written::default() }, None)
             }
             Op::Skip { ahead } => {
@@ -296,13 +313,13 @@ fn segment(next: u64, ahead: i32, len: u32, salt: u8) -> (u64, Vec<u8>) {
 pub fn run(input: &[u8]) {
     let Some((&[setup, ..], ops)) = input.split_first_chunk::<1>() else { return };
     let policy = if setup & 1 == 0 { Overlap::First } else { Overlap::Last };
-    let cap = [1_u32, 7, 64, 200][usize::from(setup >> 1) % 4];
+    let cap = [1_u32, 7, 64, LARGEST][usize::from(setup >> 1) % 4];
     let ahead = if setup & 8 == 0 { cap } else { cap / 3 };
     let mut pool = ChunkPool::new(vec![0_u8; 64 * crate::chunk::CHUNK], vec![0_u32; 64]);
     let mut map = ChunkMap::new();
     let mut model = Model::new(cap.into(), ahead.into(), policy);
     let window = Window::with_ahead(cap, ahead);
-    let mut flat = Subject { window, frags: FragList::new(), store: Flat::new(vec![0_u8; cap as usize]) };
+    let mut flat = Subject { window, frags: FragList::new(), store: Flat::new(vec![0_u8; LARGEST as usize]) };
     let store = Chunked { pool: &mut pool, map: &mut map };
     let mut chunked = Subject { window, frags: FragList::new(), store };
     for op in ops.as_chunks::<5>().0 {
@@ -315,6 +332,10 @@ pub fn run(input: &[u8]) {
             Op::Advance { behind } => {
                 let to = model.next.saturating_sub(behind.into());
                 let overrun = if to > model.head() { model.forget_below(to) } else { 0 };
+                (Written { overrun, ..Written::default() }, None)
+            }
+            Op::Resize { cap, ahead } => {
+                let overrun = model.resize(cap.into(), ahead.into());
                 (Written { overrun, ..Written::default() }, None)
             }
             Op::Skip { ahead } => (Written::default(), model.skip(model.next + u64::from(ahead))),

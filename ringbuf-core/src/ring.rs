@@ -124,6 +124,22 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize, P: Resolve> Ring<B, N, P> {
         self.window.advance(&mut self.frags, &mut self.store, offset)
     }
 
+    /// The same stream in a ring over `bytes`, larger or smaller, and how many held octets found no room there: the
+    /// oldest, and early ones too far ahead.
+    pub fn resized<C: AsRef<[u8]> + AsMut<[u8]>>(mut self, bytes: C) -> (Ring<C, N, P>, u64) {
+        let mut store = Flat::new(bytes);
+        let cap = u32::try_from(store.capacity()).unwrap_or(u32::MAX);
+        let lost = self.window.resize(&mut self.frags, &mut self.store, cap, cap);
+        for mut range in self.window.ranges(&self.frags) {
+            while !range.is_empty() {
+                let piece = self.store.piece(range);
+                store.put(range.start, piece);
+                range.start = range.start.saturating_add(piece.len() as u64);
+            }
+        }
+        (Ring { window: self.window, frags: self.frags, store, policy: self.policy }, lost)
+    }
+
     /// Gives up the first hole: in-order data goes on behind it. Returns the gap, `None` when there is no hole.
     pub fn skip_gap(&mut self) -> Option<Range> {
         let to = self.window.top(&self.frags);

@@ -496,6 +496,25 @@ impl Window {
         Some(gap)
     }
 
+    /// Changes the limits of [`Window::with_ahead`]. Where less fits, the oldest octets go, but none above `next` for
+    /// them; early octets too far ahead go, too. Returns how many held octets were given up.
+    ///
+    /// The store must have room for `cap` octets by then.
+    pub fn resize<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        cap: u32,
+        ahead: u32,
+    ) -> u64 {
+        (self.cap, self.ahead) = (cap, ahead.min(cap));
+        let beyond = frags.trim_above(self.next.saturating_add(self.ahead.into()));
+        let head = Offset(self.top(frags).0.saturating_sub(cap.into()));
+        let lost = beyond + self.evict(frags, store, head);
+        self.check(frags);
+        lost
+    }
+
     /// What is at `offset`.
     pub fn lookup<const N: usize>(&self, frags: &FragList<N>, offset: Offset) -> Lookup {
         let run = self.run();

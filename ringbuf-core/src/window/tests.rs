@@ -45,6 +45,22 @@ impl Stream {
 /// Outcomes of the original's ring where it is right, and of its documented intent where it is not: a short segment
 /// inside a longer range must not touch what lies behind it.
 #[test]
+fn a_live_ring_grows_and_shrinks_and_counts_what_it_gives_up() {
+    let mut ring = crate::Ring::<_, 4>::new([0_u8; 16]);
+    let _ = ring.write(Offset(0), b"0123456789abcdefghij");
+    let _ = ring.write(Offset(24), b"opq");
+    assert_eq!(ring.ranges().collect::<Vec<_>>(), [Range::new(11, 20), Range::new(24, 27)]);
+    let (mut ring, lost) = ring.resized(std::vec![0_u8; 40]);
+    assert_eq!((lost, ring.slices(Range::new(11, 20)).0), (0, &b"bcdefghij"[..]));
+    assert_eq!(ring.write(Offset(20), b"klmn").advanced, 7);
+    assert_eq!(ring.write(Offset(40), b"E").fresh, 1);
+    // Twelve octets of sixteen have to go, and the early one is too far ahead.
+    let (ring, lost) = ring.resized([0_u8; 4]);
+    assert_eq!((lost, ring.ranges().collect::<Vec<_>>()), (13, std::vec![Range::new(23, 27)]));
+    assert_eq!(ring.slices(Range::new(23, 27)).0.len() + ring.slices(Range::new(23, 27)).1.len(), 4);
+}
+
+#[test]
 fn first_keeps_and_last_replaces() {
     type Writes<'a> = &'a [(u64, &'a str)];
     let cases: &[(Writes<'_>, &str, &str)] = &[
