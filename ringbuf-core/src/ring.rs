@@ -130,11 +130,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize, P: Resolve> Ring<B, N, P> {
         let mut store = Flat::new(bytes);
         let cap = u32::try_from(store.capacity()).unwrap_or(u32::MAX);
         let lost = self.window.resize(&mut self.frags, &mut self.store, cap, cap);
-        for mut range in self.window.ranges(&self.frags) {
-            while !range.is_empty() {
-                let piece = self.store.piece(range);
-                store.put(range.start, piece);
-                range.start = range.start.saturating_add(piece.len() as u64);
+        for range in self.window.ranges(&self.frags) {
+            let mut at = range.start;
+            for piece in self.store.pieces(range) {
+                store.put(at, piece);
+                at = at.saturating_add(piece.len() as u64);
             }
         }
         (Ring { window: self.window, frags: self.frags, store, policy: self.policy }, lost)

@@ -32,8 +32,37 @@ pub trait Store {
     /// The longest prefix of `range` that lies in one piece. Empty only when the range is empty or was never stored.
     fn piece(&self, range: Range) -> &[u8];
 
+    /// The octets of `range` piece by piece: one or two for flat storage, one a chunk for chunks. Ends early where
+    /// something was never stored.
+    fn pieces(&self, range: Range) -> Pieces<'_, Self>
+    where
+        Self: Sized,
+    {
+        Pieces { store: self, rest: range }
+    }
+
     /// Nothing below `head` will be read again.
     fn discard_below(&mut self, head: Offset);
+}
+
+/// An iterator over slices; see [`Store::pieces`].
+#[derive(Clone, Debug)]
+pub struct Pieces<'a, S> {
+    store: &'a S,
+    rest: Range,
+}
+
+impl<'a, S: Store> Iterator for Pieces<'a, S> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let piece = self.store.piece(self.rest);
+        self.rest.start = self.rest.start.saturating_add(piece.len() as u64);
+        (!piece.is_empty()).then_some(piece)
+    }
 }
 
 /// A ring over one slice: the octet at offset `o` lies at index `o mod length`.
@@ -97,6 +126,15 @@ mod tests {
         s.put(Offset(6), b"abcde");
         assert_eq!(s.piece(Range::new(6, 11)), b"ab");
         assert_eq!(s.piece(Range::new(8, 11)), b"cde");
+    }
+
+    #[test]
+    fn pieces_are_those_of_the_storage() {
+        let mut s = Flat::new([0_u8; 8]);
+        s.put(Offset(6), b"abcde");
+        assert!(s.pieces(Range::new(6, 11)).eq([&b"ab"[..], b"cde"]));
+        assert_eq!(s.pieces(Range::new(7, 7)).next(), None);
+        assert_eq!(Flat::new([0_u8; 0]).pieces(Range::new(0, 3)).next(), None, "it ends");
     }
 
     #[test]

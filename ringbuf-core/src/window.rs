@@ -185,7 +185,7 @@ impl Window {
         let head = self.head(frags);
         let limit = if at <= self.next { segment.end } else { self.next.saturating_add(self.ahead.into()) };
         let end = segment.end.min(limit);
-        let top = self.top(frags).max(end);
+        let top = if at < end { self.top(frags).max(end) } else { self.top(frags) };
         let new_head = head.max(Offset(top.0.saturating_sub(self.cap.into())));
         let range = Range { start: segment.start.max(new_head), end };
         let held = frags.overlapping(segment).iter().map(|r| r.intersection(segment).len()).sum::<u64>();
@@ -216,11 +216,12 @@ impl Window {
         if plan.beyond > 0 {
             done.refusal = Some(Refusal::BeyondWindow);
         }
-        if plan.range.is_empty() {
-            return done;
-        }
         let before = self.next;
         done.overrun = self.evict(frags, store, plan.new_head);
+        if plan.range.is_empty() {
+            done.advanced = self.next.since(before); // a ring without room is passed by all
+            return done;
+        }
         let data = sub_slice(data, at, plan.range);
         let placed = if plan.duplicate == 0 {
             self.place_alone(frags, store, &mut policy, plan.range, data, &mut done)
@@ -415,18 +416,14 @@ impl Window {
         let segment = Range::at(at, data.len() as u64);
         let mut found: Option<Range> = None;
         for held in self.held(frags, segment) {
-            let mut rest = held;
-            while !rest.is_empty() {
-                let old = store.piece(rest);
-                if old.is_empty() {
-                    break;
-                }
-                let piece = Range::at(rest.start, old.len() as u64);
+            let mut place = held.start;
+            for old in store.pieces(held) {
+                let piece = Range::at(place, old.len() as u64);
                 if let Some(d) = difference(old, sub_slice(data, at, piece)) {
                     let d = Range::new(piece.start.0 + d.start as u64, piece.start.0 + d.end as u64);
                     found = Some(found.map_or(d, |f| f.hull(d)));
                 }
-                rest.start = piece.end;
+                place = piece.end;
             }
         }
         found.map(|range| Conflict { range })

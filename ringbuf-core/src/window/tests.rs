@@ -44,6 +44,53 @@ impl Stream {
 
 /// Outcomes of the original's ring where it is right, and of its documented intent where it is not: a short segment
 /// inside a longer range must not touch what lies behind it.
+/// Every place and length at the edges, on rings of every size down to nothing.
+#[test]
+fn edges_have_exact_outcomes() {
+    let places = [0, 1, 2, 63, 64, 65, u64::from(u32::MAX), 1 << 40, u64::MAX - 70, u64::MAX - 1, u64::MAX];
+    for cap in [0_usize, 1, 2, 64] {
+        for (first, second) in places.into_iter().flat_map(|a| places.map(|b| (a, b))) {
+            let mut ring = crate::Ring::<_, 2>::new(std::vec![0_u8; cap]);
+            for (at, len) in [(first, 0), (first, 1), (second, 64), (first, 65), (u64::MAX, 1)] {
+                let data = std::vec![7_u8; len];
+                let before = ring.head();
+                let done = ring.write(Offset(at), &data);
+                // No octet has a place at or above the last offset.
+                let fitting = (len as u64).min(u64::MAX - at);
+                let told = done.fresh + done.duplicate + done.stale + done.refused;
+                assert!(told <= fitting, "{cap} {at} {len} {done:?}");
+                assert!(told == fitting || done.overrun > 0, "{cap} {at} {len} {done:?}");
+                assert!(ring.head() >= before);
+                let held: u64 = ring.ranges().map(Range::len).sum();
+                assert!(held <= cap as u64);
+                assert_eq!(ring.slices(Range::new(u64::MAX, u64::MAX)), (&[][..], &[][..]));
+            }
+            let _ = (ring.skip_gap(), ring.advance(Offset(u64::MAX)), ring.lookup(Offset(u64::MAX)));
+        }
+    }
+}
+
+/// A stream of more than 2^33 octets: sequence numbers go around twice and more.
+#[test]
+fn a_long_stream_keeps_its_place() {
+    const SEGMENT: usize = (1 << 18) + 5;
+    let base = crate::SeqNum(0xffff_ff00);
+    let mut ring = crate::Ring::<_, 4>::new(std::vec![0_u8; 1 << 20]);
+    let mut data = std::vec![0_u8; SEGMENT];
+    let mut reader = Offset(0);
+    for n in 0_u64..=(9 << 30) / SEGMENT as u64 {
+        data[..8].copy_from_slice(&n.to_be_bytes());
+        let at = (base + (n * SEGMENT as u64) as u32).position(base, ring.window().next());
+        assert_eq!(at, (n * SEGMENT as u64) as i64);
+        assert_eq!(ring.write(Offset(at as u64), &data).advanced, SEGMENT as u64);
+        let mut first = [0; 8];
+        assert_eq!(ring.read(&mut reader, &mut first), crate::Next::Data(Range::at(Offset(at as u64), 8)));
+        assert_eq!(u64::from_be_bytes(first), n);
+        reader = ring.window().next();
+    }
+    assert!(reader.0 > 1 << 33);
+}
+
 #[test]
 fn a_live_ring_grows_and_shrinks_and_counts_what_it_gives_up() {
     let mut ring = crate::Ring::<_, 4>::new([0_u8; 16]);
