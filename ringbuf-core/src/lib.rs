@@ -72,6 +72,8 @@ pub mod chunk;
 
 pub mod hint;
 
+pub mod sync;
+
 #[cfg(any(test, feature = "_model"))]
 pub mod model;
 
