@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   [`spsc`]     values from one thread to one other, in order            commands, log records
+//!   [`seqlock`]  the newest value of one thread, for any number of others  statistics
 //! ```
 //!
 //! Everything else in the workspace has one owner. Code that shares memory takes its atomics from here, never from
@@ -14,6 +15,9 @@ use core::fmt;
 use core::ops::Deref;
 
 pub mod spsc;
+
+#[cfg(target_has_atomic = "64")]
+pub mod seqlock;
 
 /// Atomic integers and fences: those of `core`, or loom's.
 pub mod atomic {
