@@ -1,8 +1,9 @@
-//! What threads share: the atomics and cells that loom can stand in for, and the structures built on them.
+//! What threads share: the atomics and cells that loom can stand in for, and the three structures built on them.
 //!
 //! ```text
 //!   [`spsc`]     values from one thread to one other, in order            commands, log records
 //!   [`seqlock`]  the newest value of one thread, for any number of others  statistics
+//!   [`view`]     a stream that one thread reassembles, read by others      ppeek from another thread
 //! ```
 //!
 //! Everything else in the workspace has one owner. Code that shares memory takes its atomics from here, never from
@@ -16,8 +17,11 @@ use core::ops::Deref;
 
 pub mod spsc;
 
+// Offsets have 64 bits and are published in one atomic word each.
 #[cfg(target_has_atomic = "64")]
 pub mod seqlock;
+#[cfg(target_has_atomic = "64")]
+pub mod view;
 
 /// Atomic integers and fences: those of `core`, or loom's.
 pub mod atomic {

@@ -128,6 +128,14 @@ impl Window {
         Window { next, run: 0, cap: self.cap, ahead: self.ahead }
     }
 
+    /// A window of `cap` octets that holds `run`: the copy that a reader on another thread makes of published figures.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn holding(run: Range, cap: u32) -> Self {
+        let mut window = Window::new(cap);
+        window.set_run(run);
+        window
+    }
+
     /// End of the in-order data: the offset that is expected next.
     #[inline]
     pub const fn next(&self) -> Offset {
