@@ -12,6 +12,7 @@
 //!   [`store`]   where the bytes lie: Flat (one slice), or
 //!   [`chunk`]   Chunked (pool of chunks for millions of streams, found by index)
 //!   [`ring`]    window + fragment list + flat store in one: start here
+//!   [`sync`]    what threads share: a queue, a sequence lock, and a ring that other threads can peek into
 //! ```
 //!
 //! A reader knows three things apart by type: octets ([`Next::Data`]), octets it will never get ([`Next::Lost`]), and
@@ -37,8 +38,13 @@
 //! assert_eq!(ring.read(&mut cursor, &mut buf), Next::Empty);
 //! ```
 //!
-//! What it does not do: parse headers, judge segments, follow states (that is `tcp-reasm`), or share a ring between
-//! threads.
+//! Everything but [`sync`] has one owner and no atomics. There, [`sync::view::SharedRing`] is the ring for a stream that
+//! other threads look into while its owner goes on writing: [`sync::view::View::ppeek`] gives octets that were in the
+//! stream at their offsets, or says why not, and the owner never waits. [`sync::spsc`] carries values from one thread to
+//! one other, [`sync::seqlock`] the newest value of one thread to all. Their orderings are checked by loom models
+//! (`tests/loom.rs`) and between real threads (`tests/threads.rs`).
+//!
+//! What it does not do: parse headers, judge segments, or follow states (that is `tcp-reasm`).
 //!
 //! That nothing below it is needed can be seen: `.ci/images`, in the root of the repository, runs the script of
 //! `ringbuf-core/images` as firmware for a Cortex-M4 under QEMU, and as a program for x86-64 Linux that is linked with

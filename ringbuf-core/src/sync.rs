@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Everything else in the workspace has one owner. Code that shares memory takes its atomics from here, never from
-//! `core`: built with `--cfg loom` they are loom's, and `tests/loom.rs` runs every order of loads, stores and thread
-//! switches that the memory model permits (within a bound on preemptions).
+//! `core`: built with `--cfg loom` they are loom's, and `tests/loom.rs` runs small scenarios in all orders of loads, stores
+//! and thread switches that loom knows, within a bound on preemptions.
 //!
 //! Loom's types have no constant constructors, so nothing here has one.
 
