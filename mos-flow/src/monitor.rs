@@ -8,7 +8,7 @@ use crate::slab::Id;
 use crate::socket::{SocketError, SocketId, SocketKind};
 use crate::time::Instant;
 use core::net::SocketAddr;
-use ringbuf_core::window::{Lookup, Next};
+use ringbuf_core::window::Next;
 use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum};
 use tcp_reasm::{Side, State, Stream};
 
@@ -218,10 +218,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     pub fn range_at(&self, side: Side, offset: Offset) -> Result<Range, SocketError> {
         let stream = self.stream(side)?;
         let frags = self.frags(side)?.ok_or(SocketError::NoData)?;
-        match stream.window().lookup(frags, offset) {
-            Lookup::Held(range) => Ok(range),
-            _ => Err(SocketError::NoData),
-        }
+        stream.window().lookup(frags, offset).map_err(|_| SocketError::NoData)
     }
 
     /// Copies octets of the stream that `side` receives, from `offset` on, to `buf`, up to the end of the received

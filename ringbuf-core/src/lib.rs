@@ -88,4 +88,4 @@ pub use overlap::{Conflict, Overlap};
 pub use ring::Ring;
 pub use seq::{Offset, Range, SeqNum};
 pub use store::Store;
-pub use window::{Lookup, Next, Window, Written};
+pub use window::{Absent, Next, Window, Written};

@@ -14,7 +14,7 @@ use crate::frag::FragList;
 use crate::overlap::Overlap;
 use crate::seq::{Offset, Range};
 use crate::store::{Flat, Store};
-use crate::window::{Lookup, Next, Refusal, Window, Written};
+use crate::window::{Absent, Next, Refusal, Window, Written};
 use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
@@ -281,10 +281,10 @@ impl<S: Store> Subject<S> {
         let held = model.held.contains_key(&offset);
         let found = self.window.lookup(&self.frags, Offset(offset));
         match found {
-            Lookup::Held(r) => assert!(held && r.start.0 == offset, "{found:?} at {offset}"),
-            Lookup::Below(head) => assert!(!held && offset < head.0 && head.0 == model.head()),
-            Lookup::Hole(r) => assert!(!held && r.start.0 == offset && offset < model.top()),
-            Lookup::Beyond => assert!(!held && offset >= model.top()),
+            Ok(r) => assert!(held && r.start.0 == offset, "{found:?} at {offset}"),
+            Err(Absent::Overrun { head }) => assert!(!held && offset < head.0 && head.0 == model.head()),
+            Err(Absent::Hole(r)) => assert!(!held && r.start.0 == offset && offset < model.top()),
+            Err(Absent::Beyond) => assert!(!held && offset >= model.top()),
         }
         let next = self.window.next_for(&self.frags, Offset(offset));
         match next {

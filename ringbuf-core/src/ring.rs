@@ -4,7 +4,7 @@ use crate::frag::FragList;
 use crate::overlap::{Overlap, Resolve};
 use crate::seq::{Offset, Range};
 use crate::store::{Flat, Store};
-use crate::window::{Lookup, Next, Window, Written};
+use crate::window::{Absent, Next, Window, Written};
 
 /// A sequence-indexed ring of fixed capacity over `B`, with up to `N` ranges out of order.
 ///
@@ -78,27 +78,35 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize, P: Resolve> Ring<B, N, P> {
         self.window.write(&mut self.frags, &mut self.store, &mut self.policy, at, data)
     }
 
-    /// What is at `offset`: held octets, a hole, an overrun, or nothing yet.
-    pub fn lookup(&self, offset: Offset) -> Lookup {
+    /// The held octets from `offset` on, to the end of the range around it.
+    ///
+    /// # Errors
+    /// A hole, an overrun, or nothing yet.
+    pub fn lookup(&self, offset: Offset) -> Result<Range, Absent> {
         self.window.lookup(&self.frags, offset)
     }
 
     /// The octets of `range` that are held without a hole from its start on, as at most two slices.
     pub fn slices(&self, range: Range) -> (&[u8], &[u8]) {
-        let Lookup::Held(held) = self.lookup(range.start) else { return (&[], &[]) };
+        let Ok(held) = self.lookup(range.start) else { return (&[], &[]) };
         let range = held.intersection(range);
         let front = self.store.piece(range);
         let rest = Range { start: range.start.saturating_add(front.len() as u64), end: range.end };
         (front, if rest.is_empty() { &[] } else { self.store.piece(rest) })
     }
 
-    /// Copies octets from `offset` on into `buf`, up to the end of the range around it. Returns how many.
-    pub fn peek(&self, offset: Offset, buf: &mut [u8]) -> usize {
+    /// Copies octets from `offset` on into `buf`, up to the end of the range around it, be it in order or not. Returns
+    /// how many.
+    ///
+    /// # Errors
+    /// A hole, an overrun, or nothing yet at `offset`.
+    pub fn ppeek(&self, offset: Offset, buf: &mut [u8]) -> Result<usize, Absent> {
+        self.lookup(offset)?;
         let (front, back) = self.slices(Range::at(offset, buf.len() as u64));
         let (to_front, rest) = buf.split_at_mut(front.len());
         to_front.copy_from_slice(front);
         rest[..back.len()].copy_from_slice(back);
-        front.len() + back.len()
+        Ok(front.len() + back.len())
     }
 
     /// Copies the next octets for the reader at `cursor` and moves it. When octets are lost to this reader the
@@ -106,8 +114,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const N: usize, P: Resolve> Ring<B, N, P> {
     pub fn read(&self, cursor: &mut Cursor, buf: &mut [u8]) -> Next {
         let next = self.window.next_for(&self.frags, *cursor);
         match next {
-            Next::Data(_) => {
-                let range = Range::at(*cursor, self.peek(*cursor, buf) as u64);
+            Next::Data(held) => {
+                let copied = self.ppeek(held.start, buf).unwrap_or(0); // it is held
+                let range = Range::at(*cursor, copied as u64);
                 *cursor = range.end;
                 Next::Data(range)
             }

@@ -22,6 +22,7 @@ use crate::frag::FragList;
 use crate::overlap::{Conflict, Resolve};
 use crate::seq::{Offset, Range};
 use crate::store::Store;
+use core::fmt;
 
 /// Position and size of a stream's window; see the module's drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,18 +87,31 @@ pub struct Written {
     pub conflict: Option<Conflict>,
 }
 
-/// What is at an offset.
+/// Why there is no octet at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// Held: from the offset to the end of the range around it.
-    Held(Range),
-    /// Below the head: no longer held. The value is the head.
-    Below(Offset),
-    /// Missing, with held octets above: the hole from the offset on.
-    Hole(Range),
-    /// At or above everything received.
+pub enum Absent {
+    /// At or above everything received so far.
     Beyond,
+    /// Not received, though octets above it were: the hole from the offset on.
+    Hole(Range),
+    /// No longer held, or never: everything below `head` is gone.
+    Overrun {
+        /// The oldest octet held.
+        head: Offset,
+    },
 }
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Absent::Beyond => f.write_str("not received yet"),
+            Absent::Hole(range) => write!(f, "hole {range}"),
+            Absent::Overrun { head } => write!(f, "no longer held, which begins at {head}"),
+        }
+    }
+}
+
+impl core::error::Error for Absent {}
 
 /// What a sequential reader finds at its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -520,24 +534,27 @@ impl Window {
         lost
     }
 
-    /// What is at `offset`.
-    pub fn lookup<const N: usize>(&self, frags: &FragList<N>, offset: Offset) -> Lookup {
+    /// The held octets from `offset` on, to the end of the range around it.
+    ///
+    /// # Errors
+    /// [`Absent`] says why there is none at `offset`.
+    pub fn lookup<const N: usize>(&self, frags: &FragList<N>, offset: Offset) -> Result<Range, Absent> {
         let run = self.run();
         if run.contains(offset) {
-            return Lookup::Held(Range { start: offset, end: run.end });
+            return Ok(Range { start: offset, end: run.end });
         }
         if let Some(r) = frags.find(offset) {
-            return Lookup::Held(Range { start: offset, end: r.end });
+            return Ok(Range { start: offset, end: r.end });
         }
         let head = self.head(frags);
         if offset < head {
-            return Lookup::Below(head);
+            return Err(Absent::Overrun { head });
         }
         // The run begins at `next` when it is empty.
         let run = (offset < run.start).then_some(run.start);
         match frags.above(offset).map(|r| r.start).into_iter().chain(run).min() {
-            Some(end) => Lookup::Hole(Range { start: offset, end }),
-            None => Lookup::Beyond,
+            Some(end) => Err(Absent::Hole(Range { start: offset, end })),
+            None => Err(Absent::Beyond),
         }
     }
 
@@ -547,10 +564,10 @@ impl Window {
             return Next::Empty;
         }
         match self.lookup(frags, cursor) {
-            Lookup::Held(range) => Next::Data(range),
-            Lookup::Below(head) => Next::Lost(Range { start: cursor, end: head }),
-            Lookup::Hole(hole) => Next::Lost(Range { end: hole.end.min(self.next), ..hole }),
-            Lookup::Beyond => Next::Lost(Range { start: cursor, end: self.next }),
+            Ok(range) => Next::Data(range),
+            Err(Absent::Overrun { head }) => Next::Lost(Range { start: cursor, end: head }),
+            Err(Absent::Hole(hole)) => Next::Lost(Range { end: hole.end.min(self.next), ..hole }),
+            Err(Absent::Beyond) => Next::Lost(Range { start: cursor, end: self.next }),
         }
     }
 

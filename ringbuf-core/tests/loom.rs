@@ -16,7 +16,7 @@ use ringbuf_core::sync::hint::spin_loop;
 use ringbuf_core::sync::seqlock::SeqLock;
 use ringbuf_core::sync::spsc::{Consumer, PopError, Producer, PushError, Slot, Spsc};
 use ringbuf_core::sync::view::{Miss, Region, SharedRing, View};
-use ringbuf_core::{Offset, Overlap, Range};
+use ringbuf_core::{Absent, Offset, Overlap, Range};
 
 /// Runs `scenario` in all orders.
 fn model(scenario: impl Fn() + Send + Sync + 'static) {
@@ -242,11 +242,11 @@ mod view {
             let writing = thread::spawn(move || write(&mut ring, 0, Range::new(16, 24)));
             match peek(view, 0, 16) {
                 Ok((0, 16)) | Err(Miss::Changed) => {}
-                Err(Miss::Overrun { head }) => assert_eq!(head, Offset(8)),
+                Err(Miss::Absent(Absent::Overrun { head })) => assert_eq!(head, Offset(8)),
                 other => panic!("{other:?}"),
             }
             writing.join().unwrap();
-            assert_eq!(peek(view, 0, 16), Err(Miss::Overrun { head: Offset(8) }));
+            assert_eq!(peek(view, 0, 16), Err(Miss::Absent(Absent::Overrun { head: Offset(8) })));
             assert_eq!(peek(view, 8, 16), Ok((0, 16)));
         });
     }
@@ -266,7 +266,7 @@ mod view {
                 other => panic!("{other:?}"),
             }
             match peek(view, 4, 4) {
-                Ok((0, 4)) | Err(Miss::Changed | Miss::Overrun { .. }) => {}
+                Ok((0, 4)) | Err(Miss::Changed | Miss::Absent(Absent::Overrun { .. })) => {}
                 other => panic!("{other:?}"),
             }
             writing.join().unwrap();
@@ -281,7 +281,7 @@ mod view {
             let reading = [0, 8].map(|offset| {
                 thread::spawn(move || match peek(view, offset, 8) {
                     Ok((0, 8)) | Err(Miss::Changed) => {}
-                    Err(Miss::Overrun { .. }) => assert_eq!(offset, 0),
+                    Err(Miss::Absent(Absent::Overrun { .. })) => assert_eq!(offset, 0),
                     other => panic!("{other:?}"),
                 })
             });
@@ -301,7 +301,7 @@ mod view {
                 write(&mut ring, 0, Range::new(12, 16));
             });
             match peek(view, 4, 12) {
-                Ok((0, 8 | 12)) | Err(Miss::Beyond | Miss::Changed) => {}
+                Ok((0, 8 | 12)) | Err(Miss::Absent(Absent::Beyond) | Miss::Changed) => {}
                 other => panic!("{other:?}"),
             }
             writing.join().unwrap();
@@ -332,8 +332,8 @@ mod view {
             ring.skip(Offset(4));
             let writing = thread::spawn(move || write(&mut ring, 0, Range::new(12, 16)));
             match peek(view, 9, 7) {
-                Err(Miss::Beyond | Miss::Changed) => {}
-                Err(miss) => assert_eq!(miss, Miss::Hole(Range::new(9, 12))),
+                Err(Miss::Absent(Absent::Beyond) | Miss::Changed) => {}
+                Err(miss) => assert_eq!(miss, Miss::Absent(Absent::Hole(Range::new(9, 12)))),
                 other => panic!("{other:?}"),
             }
             writing.join().unwrap();
@@ -357,11 +357,11 @@ mod view {
             let gone = told.load(Ordering::Acquire);
             match peek(view, 0, 8) {
                 Ok((0, 8)) => assert!(!gone, "read what was discarded before"),
-                Err(Miss::Changed | Miss::Overrun { .. }) => {}
+                Err(Miss::Changed | Miss::Absent(Absent::Overrun { .. })) => {}
                 other => panic!("{other:?}"),
             }
             writing.join().unwrap();
-            assert_eq!(peek(view, 0, 8), Err(Miss::Overrun { head: Offset(8) }));
+            assert_eq!(peek(view, 0, 8), Err(Miss::Absent(Absent::Overrun { head: Offset(8) })));
         });
     }
 
@@ -431,7 +431,7 @@ mod view {
             let writing = thread::spawn(move || write(&mut ring, 0, Range::new(4, 12)));
             match peek(view, 4, 12) {
                 Ok((0, 12)) | Err(Miss::Changed) => {}
-                Err(miss) => assert_eq!(miss, Miss::Hole(Range::new(4, 12))),
+                Err(miss) => assert_eq!(miss, Miss::Absent(Absent::Hole(Range::new(4, 12)))),
                 other => panic!("{other:?}"),
             }
             match peek(view, 12, 4) {

@@ -7,7 +7,7 @@ use ringbuf_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ringbuf_core::sync::seqlock::SeqLock;
 use ringbuf_core::sync::spsc::{PopError, PushError, Slot, Spsc};
 use ringbuf_core::sync::view::{Miss, Region, View};
-use ringbuf_core::{Offset, Overlap};
+use ringbuf_core::{Absent, Offset, Overlap};
 use std::collections::HashMap;
 use std::hint::spin_loop;
 use std::thread;
@@ -167,9 +167,9 @@ impl Tally {
     fn count(&mut self, outcome: &Result<usize, Miss>) {
         match outcome {
             Ok(n) => self.octets += *n as u64,
-            Err(Miss::Overrun { .. }) => self.overruns += 1,
-            Err(Miss::Hole(_)) => self.holes += 1,
-            Err(Miss::Beyond) => self.beyond += 1,
+            Err(Miss::Absent(Absent::Overrun { .. })) => self.overruns += 1,
+            Err(Miss::Absent(Absent::Hole(_))) => self.holes += 1,
+            Err(Miss::Absent(Absent::Beyond)) => self.beyond += 1,
             Err(_) => self.changed += 1,
         }
     }
@@ -194,11 +194,11 @@ fn read_first(view: View<'_, 8>, seed: u64, done: &AtomicBool) -> Tally {
                     assert_eq!(*seen, octet(offset), "octet {offset}");
                 }
             }
-            Err(Miss::Overrun { head }) => {
+            Err(Miss::Absent(Absent::Overrun { head })) => {
                 assert!(head.0 > from);
                 gone = gone.max(head.0);
             }
-            Err(Miss::Hole(hole)) => assert!(hole.start.0 == from && !hole.is_empty()),
+            Err(Miss::Absent(Absent::Hole(hole))) => assert!(hole.start.0 == from && !hole.is_empty()),
             Err(_) => {}
         }
     }

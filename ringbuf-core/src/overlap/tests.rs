@@ -2,7 +2,7 @@ use super::*;
 use crate::model::kernel::Kernel;
 use crate::model::policy;
 use crate::store::Flat;
-use crate::{FragList, Lookup, SeqNum, Store, Window, Written};
+use crate::{FragList, SeqNum, Store, Window, Written};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::io::Write;
@@ -84,8 +84,8 @@ impl Stream {
     fn text(&self, from: u64) -> String {
         let top = self.window.top(&self.frags).0;
         let octet = |o: u64| match self.window.lookup(&self.frags, Offset(o)) {
-            Lookup::Held(_) => char::from(self.store.piece(Range::new(o, o + 1))[0]),
-            _ => '.',
+            Ok(_) => char::from(self.store.piece(Range::new(o, o + 1))[0]),
+            Err(_) => '.',
         };
         (from..top).map(octet).collect()
     }

@@ -14,7 +14,7 @@
 //! ```
 //! use ringbuf_core::sync::atomic::AtomicU64;
 //! use ringbuf_core::sync::view::{Miss, Region};
-//! use ringbuf_core::{Offset, Overlap};
+//! use ringbuf_core::{Absent, Offset, Overlap};
 //!
 //! let mut region = Region::<_, 4>::new([const { AtomicU64::new(0) }; 2]); // 16 octets, 4 ranges out of order
 //! let mut ring = region.open(Overlap::First);
@@ -23,7 +23,7 @@
 //! let mut buf = [0; 5];
 //! assert_eq!((view.ppeek(Offset(6), &mut buf), &buf), (Ok(5), b"world"));
 //! let _ = ring.write(Offset(11), b", once more");
-//! assert_eq!(view.ppeek(Offset(0), &mut buf), Err(Miss::Overrun { head: Offset(6) }));
+//! assert_eq!(view.ppeek(Offset(0), &mut buf), Err(Miss::Absent(Absent::Overrun { head: Offset(6) })));
 //! ```
 //!
 //! # Invariants
@@ -47,7 +47,7 @@ use crate::frag::FragList;
 use crate::overlap::Overlap;
 use crate::seq::{Offset, Range};
 use crate::store::{NoSpace, Store};
-use crate::window::{Lookup, Window, Written};
+use crate::window::{Absent, Window, Written};
 use core::array;
 use core::fmt;
 
@@ -57,30 +57,27 @@ const TRIES: u32 = if cfg!(loom) { 2 } else { 64 };
 /// Octets in a word.
 const WORD: usize = size_of::<u64>();
 
-/// Why there are no octets for a reader at an offset.
+/// Why a reader gets no octets at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Miss {
-    /// At or above everything received so far.
-    Beyond,
+    /// There are none.
+    Absent(Absent),
     /// The owner changed octets or index during each of a bounded number of attempts; later it may work.
     Changed,
-    /// Not received, though octets above it were: the hole from the offset on.
-    Hole(Range),
-    /// Given up or overwritten; everything below `head` is gone.
-    Overrun {
-        /// No octet below this will be read again.
-        head: Offset,
-    },
+}
+
+impl From<Absent> for Miss {
+    fn from(absent: Absent) -> Miss {
+        Miss::Absent(absent)
+    }
 }
 
 impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Miss::Beyond => f.write_str("not received yet"),
+            Miss::Absent(absent) => absent.fmt(f),
             Miss::Changed => f.write_str("changed by the owner at each attempt"),
-            Miss::Hole(range) => write!(f, "hole {range}"),
-            Miss::Overrun { head } => write!(f, "no longer held, which begins at {head}"),
         }
     }
 }
@@ -368,16 +365,19 @@ impl<'a, const N: usize> SharedRing<'a, N> {
         self.window.ranges(&self.frags)
     }
 
-    /// What is at `offset`: held octets, a hole, an overrun, or nothing yet.
-    pub fn lookup(&self, offset: Offset) -> Lookup {
+    /// The held octets from `offset` on, to the end of the range around it.
+    ///
+    /// # Errors
+    /// A hole, an overrun, or nothing yet.
+    pub fn lookup(&self, offset: Offset) -> Result<Range, Absent> {
         self.window.lookup(&self.frags, offset)
     }
 
     /// The octets of `range` from its start on that are held and lie in one piece.
     pub fn piece(&self, range: Range) -> &[u8] {
         match self.lookup(range.start) {
-            Lookup::Held(held) => self.store.piece(held.intersection(range)),
-            _ => &[],
+            Ok(held) => self.store.piece(held.intersection(range)),
+            Err(_) => &[],
         }
     }
 
@@ -447,10 +447,11 @@ impl<const N: usize> View<'_, N> {
         let rewrites = marks.rewrites.start().ok_or(Miss::Changed)?;
         let (window, frags) = self.index().ok_or(Miss::Changed)?;
         let held = match window.lookup(&frags, offset) {
-            Lookup::Held(range) => range,
-            Lookup::Below(head) => return Err(Miss::Overrun { head: head.max(self.floor()) }),
-            Lookup::Hole(range) => return Err(Miss::Hole(range)),
-            Lookup::Beyond => return Err(Miss::Beyond),
+            Ok(range) => range,
+            Err(Absent::Overrun { head }) => {
+                return Err(Absent::Overrun { head: head.max(self.floor()) }.into());
+            }
+            Err(absent) => return Err(absent.into()),
         };
         let len = buf.len().min(usize::try_from(held.len()).unwrap_or(usize::MAX)).min(self.words.cap());
         self.words.copy(offset, &mut buf[..len]);
@@ -459,7 +460,7 @@ impl<const N: usize> View<'_, N> {
         let same = marks.rewrites.holds(rewrites);
         let head = self.floor();
         if head > offset {
-            return Err(Miss::Overrun { head });
+            return Err(Absent::Overrun { head }.into());
         }
         if same { Ok(len) } else { Err(Miss::Changed) }
     }

@@ -3,7 +3,7 @@
 use super::{Text, Wrong, expect};
 use core::fmt::Write;
 use ringbuf_core::window::Refusal;
-use ringbuf_core::{Conflict, Lookup, Next, Offset, Range, Ring, SeqNum, Written};
+use ringbuf_core::{Absent, Conflict, Next, Offset, Range, Ring, SeqNum, Written};
 
 /// Sequence number of the first octet. `fox` is the first word behind the wrap.
 const BASE: SeqNum = SeqNum(0xffff_fff0);
@@ -122,7 +122,7 @@ pub(super) fn play(out: &mut impl Write) -> Result<(), Wrong> {
     slow.expect(out, "and goes on behind it", b".....................umps over the lazy dog")?;
     prompt.read(&ring);
     let hole = ring.lookup(prompt.cursor);
-    expect(out, "the prompt one waits at the hole", hole, Lookup::Hole(Range::new(43, 48)))?;
+    expect(out, "the prompt one waits at the hole", hole, Err(Absent::Hole(Range::new(43, 48))))?;
 
     expect(out, "the hole is given up", ring.skip_gap(), Some(Range::new(43, 48)))?;
     expect(out, "there is no other", ring.skip_gap(), None)?;
