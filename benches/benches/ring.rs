@@ -136,17 +136,21 @@ fn isolated<const HELD: usize>(c: &mut Criterion) {
     let mut group = c.benchmark_group("isolated_octets");
     group.throughput(Throughput::Elements(HELD as u64));
     group.sample_size(20);
-    group.bench_function(BenchmarkId::new("window", HELD), |b| {
-        b.iter(|| {
-            frags.clear();
-            let mut window = Window::new(4 * HELD as u32);
-            for i in 0..HELD {
-                let at = Offset(2 * i as u64 + 1);
-                let done = window.write(&mut frags, &mut store, Overlap::First, at, black_box(b"x"));
-                assert_eq!(done.fresh, 1);
-            }
+    let mut run = |name: &str, place: fn(usize) -> usize| {
+        group.bench_function(BenchmarkId::new(name, HELD), |b| {
+            b.iter(|| {
+                frags.clear();
+                let mut window = Window::new(4 * HELD as u32);
+                for i in 0..HELD {
+                    let at = Offset(2 * place(i) as u64 + 1);
+                    let done = window.write(&mut frags, &mut store, Overlap::First, at, black_box(b"x"));
+                    assert_eq!(done.fresh, 1);
+                }
+            });
         });
-    });
+    };
+    run("window", |i| i);
+    run("window_downwards", |i| HELD - 1 - i);
     group.bench_function(BenchmarkId::new("btreemap", HELD), |b| {
         b.iter(|| {
             let mut ranges = BTreeMap::new();

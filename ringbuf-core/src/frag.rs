@@ -3,17 +3,18 @@
 //! It holds what was received apart from the current in-order run of a stream, and the received parts of an IP
 //! datagram. Ranges that touch are merged at once, so a list without holes has one entry.
 //!
-//! Inserting searches by bisection and shifts the tail, which is cheap for the few dozen ranges that a connection
-//! ever has. A full list refuses an insert that would need one more entry; it changes nothing and says so, and the
-//! caller decides what to give up.
+//! Inserting searches by bisection and shifts the shorter side. The entries float in the array, with room before and
+//! behind them, so that adding and removing at either end, where nearly all of it happens, shifts nothing but for a move
+//! to the middle now and then: amortised a constant while a part of the array is free. A full list refuses an insert that
+//! would need one more entry; it changes nothing and says so, and the caller decides what to give up.
 //!
 //! # Invariants
 //! 1. Every range is non-empty.
 //! 2. `ranges[i].end < ranges[i + 1].start`: sorted, disjoint, not even adjacent.
+//! 3. `start + len <= N`.
 
 use crate::seq::{Offset, Range};
 use core::fmt;
-use heapless::Vec;
 
 /// An insert needed one entry more than the list holds. The list is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,56 +40,83 @@ impl core::error::Error for FragListFull {}
 /// assert_eq!(list.as_slice(), [Range::new(10, 40)]);
 /// # Ok::<(), ringbuf_core::frag::FragListFull>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct FragList<const N: usize> {
-    ranges: Vec<Range, N>,
+    array: [Range; N],
+    /// Where the entries begin in the array.
+    start: usize,
+    len: usize,
+}
+
+impl<const N: usize> Default for FragList<N> {
+    fn default() -> Self {
+        FragList::new()
+    }
+}
+
+impl<const N: usize> PartialEq for FragList<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl<const N: usize> Eq for FragList<N> {}
+
+impl<const N: usize> fmt::Debug for FragList<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
 }
 
 impl<const N: usize> FragList<N> {
     /// An empty list.
     pub const fn new() -> Self {
-        FragList { ranges: Vec::new() }
+        FragList { array: [Range { start: Offset::ZERO, end: Offset::ZERO }; N], start: 0, len: 0 }
     }
 
     /// The ranges in ascending order.
     #[inline]
     pub fn as_slice(&self) -> &[Range] {
-        &self.ranges
+        &self.array[self.start..self.start + self.len]
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Range] {
+        &mut self.array[self.start..self.start + self.len]
     }
 
     /// Whether no range is held.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.len == 0
     }
 
     /// Whether no further entry fits.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.ranges.is_full()
+        self.len == N
     }
 
     /// The lowest range.
     #[inline]
     pub fn first(&self) -> Option<Range> {
-        self.ranges.first().copied()
+        self.as_slice().first().copied()
     }
 
     /// The highest range.
     #[inline]
     pub fn last(&self) -> Option<Range> {
-        self.ranges.last().copied()
+        self.as_slice().last().copied()
     }
 
     /// Octets held in all ranges together.
     pub fn total(&self) -> u64 {
-        self.ranges.iter().map(|r| r.len()).sum()
+        self.as_slice().iter().map(|r| r.len()).sum()
     }
 
     /// The range that holds `offset`.
     pub fn find(&self, offset: Offset) -> Option<Range> {
         let i = self.first_ending_after(offset);
-        self.ranges.get(i).copied().filter(|r| r.contains(offset))
+        self.as_slice().get(i).copied().filter(|r| r.contains(offset))
     }
 
     /// The ranges that share at least one octet with `range`, in ascending order.
@@ -97,14 +125,14 @@ impl<const N: usize> FragList<N> {
             return &[];
         }
         let from = self.first_ending_after(range.start);
-        let rest = self.ranges.get(from..).unwrap_or_default();
+        let rest = self.as_slice().get(from..).unwrap_or_default();
         let n = rest.iter().take_while(|r| r.start < range.end).count();
         rest.get(..n).unwrap_or_default()
     }
 
     /// Whether `insert(range)` would succeed.
     pub fn can_insert(&self, range: Range) -> bool {
-        !self.ranges.is_full() || range.is_empty() || !self.touching(range).is_empty()
+        !self.is_full() || range.is_empty() || !self.touching(range).is_empty()
     }
 
     /// Adds `range`, merged with every range that it overlaps or touches. An empty range is ignored.
@@ -117,7 +145,7 @@ impl<const N: usize> FragList<N> {
         }
         let touching = self.touching(range);
         if touching.is_empty() {
-            self.ranges.insert(touching.start, range).map_err(|_| FragListFull)?;
+            self.insert_at(touching.start, range)?;
         } else {
             self.merge(touching, range);
         }
@@ -128,8 +156,8 @@ impl<const N: usize> FragList<N> {
     /// Forgets all octets below `offset`; returns how many there were.
     pub fn trim_below(&mut self, offset: Offset) -> u64 {
         let gone = self.first_ending_after(offset);
-        let mut octets: u64 = self.ranges.drain(..gone).map(Range::len).sum();
-        if let Some(first) = self.ranges.first_mut() {
+        let mut octets = self.remove(0..gone);
+        if let Some(first) = self.as_mut_slice().first_mut() {
             octets += offset.since(first.start);
             first.start = first.start.max(offset);
         }
@@ -139,9 +167,9 @@ impl<const N: usize> FragList<N> {
 
     /// Forgets all octets from `offset` on; returns how many there were.
     pub fn trim_above(&mut self, offset: Offset) -> u64 {
-        let kept = self.ranges.partition_point(|r| r.start < offset);
-        let mut octets: u64 = self.ranges.drain(kept..).map(Range::len).sum();
-        if let Some(last) = self.ranges.last_mut() {
+        let kept = self.count(|r| r.start < offset);
+        let mut octets = self.remove(kept..self.len);
+        if let Some(last) = self.as_mut_slice().last_mut() {
             octets += last.end.since(offset);
             last.end = last.end.min(offset);
         }
@@ -151,7 +179,7 @@ impl<const N: usize> FragList<N> {
 
     /// The lowest range that begins above `offset`.
     pub fn above(&self, offset: Offset) -> Option<Range> {
-        self.ranges.get(self.count(|r| r.start <= offset)).copied()
+        self.as_slice().get(self.count(|r| r.start <= offset)).copied()
     }
 
     /// Takes out every range that overlaps or touches `range` and returns the hull of them all. Cannot fail: it
@@ -160,7 +188,7 @@ impl<const N: usize> FragList<N> {
     pub fn absorb(&mut self, range: Range) -> Range {
         let touching = self.touching(range);
         let hull = self.hull_with(touching.clone(), range);
-        self.ranges.drain(touching);
+        self.remove(touching);
         hull
     }
 
@@ -173,22 +201,23 @@ impl<const N: usize> FragList<N> {
 
     /// Removes all ranges.
     pub fn clear(&mut self) {
-        self.ranges.clear();
+        (self.start, self.len) = (0, 0);
     }
 
     /// Asserts the invariants (debug builds).
     pub fn check(&self) {
-        debug_assert!(self.ranges.iter().all(|r| !r.is_empty()), "invariant 1");
-        debug_assert!(self.ranges.windows(2).all(|w| w[0].end < w[1].start), "invariant 2");
+        debug_assert!(self.as_slice().iter().all(|r| !r.is_empty()), "invariant 1");
+        debug_assert!(self.as_slice().windows(2).all(|w| w[0].end < w[1].start), "invariant 2");
+        debug_assert!(self.start + self.len <= N, "invariant 3");
     }
 
     /// How many ranges are `before`, which holds for the lower ones. Most that arrives early arrives above all ranges or
     /// below them, so both ends are looked at first: a list of a million costs as little then as one of ten.
     #[inline]
     fn count(&self, before: impl Fn(&Range) -> bool) -> usize {
-        match self.ranges.as_slice() {
-            [.., last] if before(last) => self.ranges.len(),
-            [first, ..] if before(first) => self.ranges.partition_point(before),
+        match self.as_slice() {
+            [.., last] if before(last) => self.len,
+            ranges @ [first, ..] if before(first) => ranges.partition_point(before),
             _ => 0,
         }
     }
@@ -202,20 +231,69 @@ impl<const N: usize> FragList<N> {
     /// at which it belongs.
     fn touching(&self, range: Range) -> core::ops::Range<usize> {
         let from = self.count(|r| r.end < range.start);
-        let rest = self.ranges.get(from..).unwrap_or_default();
+        let rest = self.as_slice().get(from..).unwrap_or_default();
         from..from + rest.iter().take_while(|r| r.start <= range.end).count()
     }
 
     fn merge(&mut self, touching: core::ops::Range<usize>, range: Range) {
         let hull = self.hull_with(touching.clone(), range);
-        if let Some(slot) = self.ranges.get_mut(touching.start) {
+        if let Some(slot) = self.as_mut_slice().get_mut(touching.start) {
             *slot = hull;
         }
-        self.ranges.drain(touching.start + 1..touching.end);
+        self.remove(touching.start + 1..touching.end);
+    }
+
+    /// Makes an entry at `i`, which is at most `len`.
+    fn insert_at(&mut self, i: usize, range: Range) -> Result<(), FragListFull> {
+        if self.is_full() {
+            return Err(FragListFull);
+        }
+        if 2 * i >= self.len {
+            if self.start + self.len == N {
+                self.move_to((N - self.len) / 2);
+            }
+            let (from, end) = (self.start + i, self.start + self.len);
+            self.array.copy_within(from..end, from + 1);
+        } else {
+            if self.start == 0 {
+                self.move_to((N - self.len).div_ceil(2));
+            }
+            let from = self.start;
+            self.start -= 1;
+            self.array.copy_within(from..from + i, self.start);
+        }
+        self.len += 1;
+        self.array[self.start + i] = range;
+        Ok(())
+    }
+
+    /// Removes entries by index; returns how many octets they had.
+    fn remove(&mut self, gone: core::ops::Range<usize>) -> u64 {
+        if gone.is_empty() {
+            return 0;
+        }
+        let octets = self.as_slice()[gone.clone()].iter().map(|r| r.len()).sum();
+        let (start, end) = (self.start, self.start + self.len);
+        if gone.start <= self.len - gone.end {
+            self.start += gone.len();
+            self.array.copy_within(start..start + gone.start, self.start);
+        } else {
+            self.array.copy_within(start + gone.end..end, start + gone.start);
+        }
+        self.len -= gone.len();
+        if self.len == 0 {
+            self.start = 0;
+        }
+        octets
+    }
+
+    fn move_to(&mut self, start: usize) {
+        self.array.copy_within(self.start..self.start + self.len, start);
+        self.start = start;
     }
 
     fn hull_with(&self, held: core::ops::Range<usize>, range: Range) -> Range {
-        self.ranges.get(held).unwrap_or_default().iter().fold(range, |hull, r| hull.hull(*r))
+        self.as_slice().get(held).unwrap_or_default().iter().fold(range, |hull, r| hull.hull(*r))
     }
 }
 
@@ -246,7 +324,7 @@ mod tests {
             (&[(4, 4)], &[]),
         ];
         for (input, expected) in cases {
-            let expected: Vec<Range, 8> = expected.iter().map(|&(s, e)| Range::new(s, e)).collect();
+            let expected: std::vec::Vec<Range> = expected.iter().map(|&(s, e)| Range::new(s, e)).collect();
             assert_eq!(list(input).as_slice(), expected.as_slice(), "{input:?}");
         }
     }
@@ -275,6 +353,27 @@ mod tests {
         assert_eq!(l.first_gap(Offset(99)), None);
     }
 
+    /// What the array floats for: none of these moves the list but once in a while.
+    #[test]
+    fn both_ends_are_free_to_grow_and_shrink() {
+        let one = |at: u64| Range::new(2 * at, 2 * at + 1);
+        let mut l = FragList::<64>::new();
+        // A window of 40 ranges that slides up over the whole array, and down again.
+        for at in 1000..1040 {
+            l.insert(one(at)).unwrap();
+        }
+        for at in 1040..1400 {
+            l.insert(one(at)).unwrap();
+            assert_eq!(l.trim_below(Offset(2 * (at - 39))), 1);
+            assert_eq!((l.as_slice().len(), l.first(), l.last()), (40, Some(one(at - 39)), Some(one(at))));
+        }
+        for at in (1000..1360).rev() {
+            l.insert(one(at)).unwrap();
+            assert_eq!(l.trim_above(Offset(2 * (at + 40))), 1);
+            assert_eq!((l.as_slice().len(), l.first(), l.last()), (40, Some(one(at)), Some(one(at + 39))));
+        }
+    }
+
     /// The naive model: a set of octets.
     fn octets(l: &FragList<8>) -> BTreeSet<u64> {
         l.as_slice().iter().flat_map(|r| r.start.0..r.end.0).collect()
@@ -282,7 +381,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_set_of_octets(ops in prop::collection::vec((0_u8..4, 0_u64..40, 0_u64..12), 1..60)) {
+        fn behaves_like_a_set_of_octets(ops in prop::collection::vec((0_u8..5, 0_u64..40, 0_u64..12), 1..60)) {
             let mut l = FragList::<8>::new();
             let mut model = BTreeSet::new();
             for (op, start, len) in ops {
@@ -294,8 +393,16 @@ mod tests {
                         if fits { model.extend(start..start + len); }
                     }
                     2 => {
-                        l.trim_below(Offset(start));
+                        let before = model.len();
+                        let gone = l.trim_below(Offset(start));
                         model.retain(|&o| o >= start);
+                        prop_assert_eq!(gone, (before - model.len()) as u64);
+                    }
+                    3 => {
+                        let before = model.len();
+                        let gone = l.trim_above(Offset(start));
+                        model.retain(|&o| o < start);
+                        prop_assert_eq!(gone, (before - model.len()) as u64);
                     }
                     _ => {
                         let hull = l.absorb(range);
