@@ -263,10 +263,11 @@ impl Window {
     #[inline]
     fn nothing_is_near<const N: usize>(&self, frags: &FragList<N>, len: usize) -> bool {
         let end = self.next.saturating_add(len as u64);
-        let (Some(first), Some(last)) = (frags.first(), frags.last()) else {
+        if frags.is_empty() {
             return len as u64 <= u64::from(self.cap);
-        };
-        first.start > end && last.end.since(self.run().start) <= u64::from(self.cap)
+        }
+        let held = self.top(frags).max(end).since(self.head(frags));
+        frags.above(self.next).is_none_or(|early| early.start > end) && held <= u64::from(self.cap)
     }
 
     /// The common case: the next octets in order, nothing else near, no more of them than fit.

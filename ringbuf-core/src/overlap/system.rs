@@ -1,8 +1,8 @@
 //! Overlap policies named after systems, as tables of how the new segment lies to one that waits.
 //!
-//! The tables are those of Suricata, which for the systems that they share agree with Snort's but for one relation
-//! (`hpux10` and `irix`, a longer segment with the same start). Beyond single pairs the two differ; the procedure here is
-//! the one whose step-by-step results are published: every waiting segment keeps the extent it came with, and a new
+//! The tables are those of Suricata. Snort's differ in one relation (`hpux10` and `irix`, a longer segment with the same
+//! start) and for exact twins on `solaris` and `hpux11`. Beyond single pairs the two differ more; the procedure here is the
+//! one whose step-by-step results are published: every waiting segment keeps the extent it came with, and a new
 //! octet is taken when the table says "new" for every waiting segment that is compared and covers it. Compared are
 //! the exact twin, the segments after it as long as they begin inside of it, and the segments before it up to the
 //! first that ends before it begins.
