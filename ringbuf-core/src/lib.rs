@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A reader knows three things apart by type: octets ([`Next::Data`]), octets it will never get ([`Next::Lost`]), and
-//! nothing yet ([`Next::Empty`]).
+//! nothing yet ([`Next::Empty`]). Who asks by place gets octets, or an [`Absent`]: a hole, an overrun, or nothing yet.
 //!
 //! ```
 //! use ringbuf_core::{Next, Offset, Range, Ring, SeqNum};

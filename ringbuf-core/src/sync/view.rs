@@ -44,7 +44,7 @@ use super::atomic::{AtomicU64, Ordering, fence};
 use super::hint::spin_loop;
 use super::seqlock::Sequence;
 use crate::frag::FragList;
-use crate::overlap::Overlap;
+use crate::overlap::{Overlap, Resolve};
 use crate::seq::{Offset, Range};
 use crate::store::{NoSpace, Store};
 use crate::window::{Absent, Window, Written};
@@ -120,7 +120,7 @@ impl<W: AsMut<[AtomicU64]>, const N: usize> Region<W, N> {
     }
 
     /// An empty ring over the region that keeps octets by `policy`. Its capacity is that of the words, at most 4 GiB.
-    pub fn open(&mut self, policy: Overlap) -> SharedRing<'_, N> {
+    pub fn open<P: Resolve>(&mut self, policy: P) -> SharedRing<'_, N, P> {
         let store = self.store();
         SharedRing { window: Window::new(store.cap()), frags: FragList::new(), store, policy }
     }
@@ -342,14 +342,14 @@ impl<const N: usize> Store for SharedStore<'_, N> {
 
 /// The owner's side of a region as a ring: window, ranges and store in one, published after each operation.
 #[derive(Debug)]
-pub struct SharedRing<'a, const N: usize> {
+pub struct SharedRing<'a, const N: usize, P = Overlap> {
     window: Window,
     frags: FragList<N>,
     store: SharedStore<'a, N>,
-    policy: Overlap,
+    policy: P,
 }
 
-impl<'a, const N: usize> SharedRing<'a, N> {
+impl<'a, const N: usize, P: Resolve> SharedRing<'a, N, P> {
     /// A handle for readers, for any thread.
     pub fn view(&self) -> View<'a, N> {
         self.store.view()
@@ -383,7 +383,7 @@ impl<'a, const N: usize> SharedRing<'a, N> {
 
     /// Stores `data` at `at`, and shows it to the readers.
     pub fn write(&mut self, at: Offset, data: &[u8]) -> Written {
-        let written = self.window.write(&mut self.frags, &mut self.store, self.policy, at, data);
+        let written = self.window.write(&mut self.frags, &mut self.store, &mut self.policy, at, data);
         self.store.publish(&self.window, &self.frags);
         written
     }

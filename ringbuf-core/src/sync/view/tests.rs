@@ -84,6 +84,16 @@ fn a_region_without_words_holds_nothing_and_can_be_opened_again() {
 }
 
 #[test]
+fn readers_see_what_a_systems_policy_keeps() {
+    let mut region = Region::<_, 4>::new(words(64));
+    let mut ring = region.open(crate::overlap::Linux::<4>::new());
+    let (view, mut buf) = (ring.view(), [0; 8]);
+    let _ = ring.write(Offset(2), b"old");
+    assert_eq!(ring.write(Offset(2), b"newer").replaced, 3);
+    assert_eq!((view.ppeek(Offset(2), &mut buf), &buf[..5]), (Ok(5), &b"newer"[..]));
+}
+
+#[test]
 fn a_store_keeps_its_promises_whatever_its_window_says() {
     let mut region = Region::<_, 1>::new(words(8));
     let mut store = region.store();
