@@ -114,6 +114,25 @@ fn segments<P: Resolve>(
     });
 }
 
+/// The peer's assembler holds four ranges at most: pairs with nothing else held, in as much memory.
+fn smoltcp_pairs(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let payload = [0x5a_u8; SEGMENT];
+    let (mut ring, mut assembler) = (RingBuffer::new(vec![1_u8; N * SEGMENT]), Assembler::new());
+    group.bench_function("pairs_0_held/smoltcp", |b| {
+        b.iter(|| {
+            for _ in 0..N / 2 {
+                assert_eq!(ring.write_unallocated(SEGMENT, black_box(&payload)), SEGMENT);
+                assert!(assembler.add(SEGMENT, SEGMENT).is_ok());
+                assert_eq!(ring.write_unallocated(0, black_box(&payload)), SEGMENT);
+                assert_eq!(assembler.add_then_remove_front(0, SEGMENT), Ok(2 * SEGMENT));
+                ring.enqueue_unallocated(2 * SEGMENT);
+                let first = black_box(ring.dequeue_many(2 * SEGMENT)).len();
+                black_box(ring.dequeue_many(2 * SEGMENT - first));
+            }
+        });
+    });
+}
+
 fn out_of_order(c: &mut Criterion) {
     let mut group = c.benchmark_group("out_of_order_1448");
     group.throughput(Throughput::Elements(N as u64));
@@ -123,6 +142,8 @@ fn out_of_order(c: &mut Criterion) {
     segments(g, &mut s, "pairs_32_held/first", (32, true), || Overlap::First);
     segments(g, &mut s, "pairs_32_held/bsd", (32, true), || BySystem::<64>::new(System::Bsd));
     segments(g, &mut s, "pairs_32_held/linux", (32, true), Linux::<64>::new);
+    segments(g, &mut s, "pairs_0_held/first", (0, true), || Overlap::First);
+    smoltcp_pairs(g);
     group.finish();
 }
 
