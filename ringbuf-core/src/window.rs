@@ -159,12 +159,7 @@ impl Window {
             return done;
         }
         let data = sub_slice(data, at, plan.range);
-        let placed = if plan.duplicate == 0 {
-            self.place_alone(frags, store, &mut policy, plan.range, data, &mut done)
-        } else {
-            self.place(frags, store, &mut policy, plan.range, data, &mut done)
-        };
-        if let Err(refusal) = placed {
+        if let Err(refusal) = self.place(frags, store, &mut policy, &plan, data, &mut done) {
             done.refused += plan.range.len();
             done.refusal = Some(refusal);
         }
@@ -207,39 +202,29 @@ impl Window {
         Written { fresh: range.len(), advanced: range.len(), overrun, ..Written::default() }
     }
 
-    /// Stores a segment that shares octets with held ones.
+    /// Stores the part of a segment that can be stored.
     fn place<const N: usize, S: Store>(
         &mut self,
         frags: &mut FragList<N>,
         store: &mut S,
         policy: &mut impl Resolve,
-        range: Range,
+        plan: &Plan,
         data: &[u8],
         done: &mut Written,
     ) -> Result<(), Refusal> {
+        let range = plan.range;
         done.overrun += self.make_room(frags, store, policy, range)?;
-        done.conflict = self.conflict(frags, store, range.start, data);
-        done.fresh = self.put_fresh(frags, store, range, data);
-        done.duplicate = range.len() - done.fresh;
-        done.replaced = self.put_duplicate(frags, store, policy, range, data);
-        self.note(frags, range);
-        Ok(())
-    }
-
-    /// Stores a segment that shares no octet with held ones.
-    fn place_alone<const N: usize, S: Store>(
-        &mut self,
-        frags: &mut FragList<N>,
-        store: &mut S,
-        policy: &mut impl Resolve,
-        range: Range,
-        data: &[u8],
-        done: &mut Written,
-    ) -> Result<(), Refusal> {
-        done.overrun += self.make_room(frags, store, policy, range)?;
-        policy.resolve(self.next, range, &mut |_| ());
-        store.put(range.start, data);
-        done.fresh = range.len();
+        if plan.duplicate == 0 {
+            // Nothing to compare or to choose, as for most segments.
+            policy.resolve(self.next, range, &mut |_| ());
+            store.put(range.start, data);
+            done.fresh = range.len();
+        } else {
+            done.conflict = self.conflict(frags, store, range.start, data);
+            done.fresh = self.put_fresh(frags, store, range, data);
+            done.duplicate = range.len() - done.fresh;
+            done.replaced = self.put_duplicate(frags, store, policy, range, data);
+        }
         self.note(frags, range);
         Ok(())
     }
