@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::slab::{Id, Reuse, Slab, Slot};
 use core::fmt;
 use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
-use ringbuf_core::{FragList, Offset, Range};
+use ringbuf_core::{FragList, Offset, Overlap, Range};
 use tcp_reasm::{Buffer, Side, Stream};
 
 /// Ranges that a stream holds apart from its in-order run.
@@ -73,11 +73,12 @@ impl<M: Memory> Buffers<M> {
     pub(crate) fn with<R>(
         &mut self,
         id: Id,
-        f: impl FnOnce(Buffer<'_, Octets<'_, M>, MAX_RANGES>) -> R,
+        policy: Overlap,
+        f: impl FnOnce(Buffer<'_, Octets<'_, M>, Overlap, MAX_RANGES>) -> R,
     ) -> Option<R> {
         let b = self.streams.get_mut(id)?;
         let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
-        Some(f(Buffer { frags: &mut b.frags, store: &mut store }))
+        Some(f(Buffer { frags: &mut b.frags, store: &mut store, policy }))
     }
 
     /// The longest prefix of `range` in one piece; empty when its first octet is not held.
@@ -109,7 +110,7 @@ impl<M: Memory> Buffers<M> {
     /// Forgets everything of a stream below `offset`. Returns how many octets that were, and whether nothing is held
     /// any more.
     pub(crate) fn release(&mut self, id: Id, stream: &mut Stream, offset: Offset) -> (u64, bool) {
-        self.with(id, |b| {
+        self.with(id, Overlap::First, |b| {
             let octets = stream.release(b.frags, b.store, offset);
             (octets, b.frags.is_empty() && stream.window().run().is_empty())
         })

@@ -4,7 +4,7 @@ use crate::event::EventSet;
 use crate::key::FlowKey;
 use crate::slab::Id;
 use crate::time::Instant;
-use ringbuf_core::Offset;
+use ringbuf_core::{Offset, Overlap};
 use tcp_reasm::{Conn, Side, Sides};
 
 /// Why a connection ended.
@@ -46,6 +46,8 @@ pub struct Flow {
     pub(crate) next_pending: Id,
     /// Streams with octets that were not announced yet.
     pub(crate) pending: Sides<bool>,
+    /// Which copy of an octet each stream keeps.
+    pub(crate) overlap: Sides<Overlap>,
     /// Streams whose octets are kept.
     pub(crate) buffered: Sides<bool>,
     /// The endpoint with the low address is the client.

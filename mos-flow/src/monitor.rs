@@ -413,7 +413,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         }
         socket.overlap[side] = Some(policy);
         if let Some(flow) = self.engine.flows.get_mut(socket.flow) {
-            flow.conn.set_policy(side, policy);
+            flow.overlap[side] = policy;
         }
         Ok(())
     }

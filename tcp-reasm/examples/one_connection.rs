@@ -4,7 +4,7 @@
 
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
-use ringbuf_core::{FragList, Range, Store};
+use ringbuf_core::{FragList, Overlap, Range, Store};
 use tcp_reasm::{Buffer, Conn, Flags, Segment, Side, Verdict};
 
 fn main() {
@@ -36,7 +36,11 @@ fn main() {
                 if let Some(conflict) = arrival.conflict {
                     note = format!("content differs in {}", conflict.range);
                 }
-                let buffer = to_server.then_some(Buffer { frags: &mut frags, store: &mut ring });
+                let buffer = to_server.then_some(Buffer {
+                    frags: &mut frags,
+                    store: &mut ring,
+                    policy: Overlap::First,
+                });
                 let _ = conn.received(!side, &segment, buffer);
             }
             Verdict::Refuse(anomaly) => note = format!("refused: {anomaly}"),

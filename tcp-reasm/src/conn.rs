@@ -29,8 +29,9 @@ use crate::side::{Side, Sides};
 use crate::space::{Space, Syn};
 use crate::state::{State, Trigger};
 use crate::stream::{Buffer, Stream};
+use ringbuf_core::overlap::Resolve;
 use ringbuf_core::window::Window;
-use ringbuf_core::{FragList, Offset, Overlap, Range, Store};
+use ringbuf_core::{FragList, Offset, Range, Store};
 
 /// How closely a segment must fit what was seen to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,8 +57,6 @@ pub struct Conn {
     pub(crate) inferred: bool,
     /// Octets that came with the SYN and wait for the SYN/ACK to be taken.
     pub(crate) syn_data: bool,
-    /// For the stream that each side receives.
-    pub(crate) policy: Sides<Overlap>,
     pub(crate) reset: bool,
     /// The SYN that starts it was seen.
     pub(crate) started: bool,
@@ -76,7 +75,6 @@ impl Conn {
             strictness: Strictness::Endpoint,
             inferred: false,
             syn_data: false,
-            policy: Sides { client: Overlap::First, server: Overlap::First },
             reset: false,
             started: false,
         }
@@ -98,11 +96,6 @@ impl Conn {
         conn.sides.client.state = State::Established;
         conn.sides.server.state = State::Established;
         conn
-    }
-
-    /// Chooses which copy of an octet is kept in the stream that `side` receives. Takes effect with the next segment.
-    pub fn set_policy(&mut self, side: Side, policy: Overlap) {
-        self.policy[side] = policy;
     }
 
     /// Chooses how closely segments must fit. Takes effect with the next segment.
@@ -204,11 +197,11 @@ impl Conn {
     }
 
     /// Follows the receiver of a segment that was judged acceptable.
-    pub fn received<S: Store, const N: usize>(
+    pub fn received<S: Store, R: Resolve, const N: usize>(
         &mut self,
         to: Side,
         segment: &Segment<'_>,
-        buffer: Option<Buffer<'_, S, N>>,
+        buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Report {
         if segment.is_rst() {
             return Report { state: self.received_rst(to), ..Report::default() };
@@ -234,10 +227,10 @@ impl Conn {
     }
 
     /// Gives up the gap: the stream goes on behind it. Returns it, and the new state when the stream ends there.
-    pub fn skip<S: Store, const N: usize>(
+    pub fn skip<S: Store, R, const N: usize>(
         &mut self,
         side: Side,
-        buffer: Option<Buffer<'_, S, N>>,
+        buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Option<(Range, Option<State>)> {
         let end = self.sides[side].end_of_stream(&self.sides[!side]);
         let gap = self.sides[side].stream.skip(end, buffer)?;

@@ -21,7 +21,7 @@
 //! (from `ringbuf-core`), so that one connection can live in two arrays and a million in a pool.
 //!
 //! ```
-//! use ringbuf_core::{FragList, Offset, store::Flat, window::Window};
+//! use ringbuf_core::{FragList, Offset, Overlap, store::Flat, window::Window};
 //! use tcp_reasm::{Buffer, Conn, Flags, Segment, Side};
 //!
 //! let mut conn = Conn::new(Window::new(1024));
@@ -31,7 +31,7 @@
 //!     let segment = Segment::build(seq, ack, flags, payload);
 //!     if conn.judge(side, &segment).is_accept() {
 //!         let _ = conn.sent(side, &segment);
-//!         let buffer = (side == Side::Client).then(|| Buffer { frags: &mut frags, store: &mut ring });
+//!         let buffer = (side == Side::Client).then(|| Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First });
 //!         let _ = conn.received(!side, &segment, buffer);
 //!     }
 //! };
@@ -81,4 +81,4 @@ pub use report::{Anomaly, Arrival, Report, Sent, Verdict};
 pub use segment::Segment;
 pub use side::{Side, Sides};
 pub use state::State;
-pub use stream::{Buffer, Stream};
+pub use stream::{Buffer, NO_BUFFER, Stream};

@@ -9,7 +9,7 @@
 use crate::{Buffer, Conn, Flags, Segment, Side, State};
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
-use ringbuf_core::{FragList, Offset, Range, SeqNum, Store};
+use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum, Store};
 use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
@@ -56,7 +56,11 @@ impl Wire {
         let to_server = from == Side::Client;
         let arrival = self.conn.arriving(!from, segment, to_server.then_some((&self.frags, &self.ring)));
         assert_eq!(arrival.conflict, None, "the client never changes its mind");
-        let buffer = to_server.then_some(Buffer { frags: &mut self.frags, store: &mut self.ring });
+        let buffer = to_server.then_some(Buffer {
+            frags: &mut self.frags,
+            store: &mut self.ring,
+            policy: Overlap::First,
+        });
         let report = self.conn.received(!from, segment, buffer);
         if report.data.duplicate + report.data.stale > 0 {
             assert!(arrival.retransmission || arrival.keep_alive, "what happened was announced");

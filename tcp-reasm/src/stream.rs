@@ -1,17 +1,24 @@
 //! The octets that one side receives: where the stream stands, what the receiver has acknowledged, where it ends.
 
 use crate::segment::Segment;
+use ringbuf_core::overlap::Resolve;
+use ringbuf_core::store::Flat;
 use ringbuf_core::window::{Window, Written};
 use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum, Store};
 
-/// Memory of one stream: ranges out of order, and the octets.
+/// Memory of one stream: ranges out of order, the octets, and which copy of an octet is kept.
 #[derive(Debug)]
-pub struct Buffer<'a, S, const N: usize> {
+pub struct Buffer<'a, S, R, const N: usize> {
     /// Ranges apart from the in-order run.
     pub frags: &'a mut FragList<N>,
     /// The octets.
     pub store: &'a mut S,
+    /// The overlap policy; one that remembers segments is passed by `&mut`, always the same one for a stream.
+    pub policy: R,
 }
+
+/// A buffer that no stream has: for calls without memory.
+pub const NO_BUFFER: Option<Buffer<'static, Flat<[u8; 0]>, Overlap, 0>> = None;
 
 /// One receive stream. It holds no octets: they are in a [`Buffer`] that is passed in, or nowhere when only the
 /// position matters.
@@ -150,11 +157,10 @@ impl Stream {
     }
 
     /// Stores payload, or only follows its position when there is no buffer.
-    pub(crate) fn store<S: Store, const N: usize>(
+    pub(crate) fn store<S: Store, R: Resolve, const N: usize>(
         &mut self,
         segment: &Segment<'_>,
-        policy: Overlap,
-        buffer: Option<Buffer<'_, S, N>>,
+        buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Written {
         let at = self.position(segment.data_seq());
         let Some(buffer) = buffer else { return self.follow(at, segment.payload_len) };
@@ -162,7 +168,7 @@ impl Stream {
         let before = usize::try_from(-at.min(0)).unwrap_or(usize::MAX).min(segment.payload.len());
         let payload = segment.payload.get(before..).unwrap_or_default();
         let offset = Offset(at.max(0).cast_unsigned());
-        let mut done = self.window.write(buffer.frags, buffer.store, policy, offset, payload);
+        let mut done = self.window.write(buffer.frags, buffer.store, buffer.policy, offset, payload);
         done.stale += before as u64;
         done
     }
@@ -194,10 +200,10 @@ impl Stream {
     }
 
     /// Goes on behind the acknowledged hole; `None` when there is none.
-    pub(crate) fn skip<S: Store, const N: usize>(
+    pub(crate) fn skip<S: Store, R, const N: usize>(
         &mut self,
         end: Option<Offset>,
-        buffer: Option<Buffer<'_, S, N>>,
+        buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Option<Range> {
         match buffer {
             Some(b) => {
@@ -216,7 +222,6 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringbuf_core::store::Flat;
 
     fn placed(base: u32) -> Stream {
         let mut s = Stream::new(Window::new(64));
@@ -253,7 +258,8 @@ mod tests {
         let mut s = placed(0);
         let (mut frags, mut ring) = (FragList::<4>::new(), Flat::new([0_u8; 64]));
         let segment = Segment::build(10, 0, crate::Flags::ACK, b"later");
-        let _ = s.store(&segment, Overlap::First, Some(Buffer { frags: &mut frags, store: &mut ring }));
+        let _ =
+            s.store(&segment, Some(Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First }));
         let unheard = s.missing(Some(&frags), None);
         assert_eq!(unheard, Some(Range::new(0, 10)), "a receiver that was never heard cannot acknowledge");
         s.acknowledge(SeqNum(0), 9);
@@ -263,20 +269,19 @@ mod tests {
         s.acknowledge(SeqNum(15), 9);
         assert_eq!(s.missing(Some(&frags), None), Some(Range::new(0, 10)));
         assert_eq!(s.missing(Some(&frags), Some(Offset(6))), Some(Range::new(0, 6)));
-        let gap = s.skip(None, Some(Buffer { frags: &mut frags, store: &mut ring }));
+        let gap = s.skip(None, Some(Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First }));
         assert_eq!((gap, s.next()), (Some(Range::new(0, 10)), Offset(15)));
     }
 
     #[test]
     fn without_a_buffer_positions_are_followed() {
         let mut s = placed(0);
-        let none = || None::<Buffer<'_, Flat<[u8; 0]>, 0>>;
         let segment = |seq, data| Segment::build(seq, 0, crate::Flags::ACK, data);
-        assert_eq!(s.store(&segment(0, b"abc"), Overlap::First, none()).advanced, 3);
-        assert_eq!(s.store(&segment(10, b"abc"), Overlap::First, none()).advanced, 0);
+        assert_eq!(s.store(&segment(0, b"abc"), NO_BUFFER).advanced, 3);
+        assert_eq!(s.store(&segment(10, b"abc"), NO_BUFFER).advanced, 0);
         s.acknowledge(SeqNum(10), 100);
         assert_eq!(s.rcv_nxt(), Offset(10));
-        assert_eq!(s.store(&segment(8, b"abc"), Overlap::First, none()).advanced, 1);
+        assert_eq!(s.store(&segment(8, b"abc"), NO_BUFFER).advanced, 1);
         assert_eq!(s.next(), Offset(11));
     }
 }

@@ -67,9 +67,6 @@ impl<A, M: Memory> Engine<A, M> {
         monitors: &Snapshot,
         passage: &Passage<'_>,
     ) -> Result<Id, DropReason> {
-        for side in Side::BOTH {
-            conn.set_policy(side, self.config.overlap);
-        }
         conn.set_strictness(self.config.strictness);
         let flow = Flow {
             key: passage.prepared.key,
@@ -85,6 +82,7 @@ impl<A, M: Memory> Engine<A, M> {
             last_socket: Id::NONE,
             next_pending: Id::NONE,
             pending: Sides::default(),
+            overlap: Sides::from_fn(|_| self.config.overlap),
             buffered: Sides::default(),
             client_is_low: passage.prepared.ascending == (sender == Side::Client),
             in_pending_list: false,
@@ -131,7 +129,7 @@ impl<A, M: Memory> Engine<A, M> {
             for side in Side::BOTH {
                 flow.buffered[side] |= s.buffers[side];
                 if let Some(policy) = s.overlap[side] {
-                    flow.conn.set_policy(side, policy);
+                    flow.overlap[side] = policy;
                 }
             }
         }

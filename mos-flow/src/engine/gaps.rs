@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::packet::PacketView;
 use crate::slab::Id;
 use ringbuf_core::{Offset, Range};
-use tcp_reasm::{Segment, Side};
+use tcp_reasm::{NO_BUFFER, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Goes on behind acknowledged holes for which the patience has run out.
@@ -77,10 +77,10 @@ impl<A, M: Memory> Engine<A, M> {
         }
         self.announce_side(id, side, app);
         let Some(flow) = self.flows.get_mut(id) else { return };
-        let (conn, buffered) = (&mut flow.conn, flow.buffered[side]);
-        let skipped = match self.buffers.with(flow.buffers[side], |b| conn.skip(side, Some(b))) {
+        let (conn, buffered, policy) = (&mut flow.conn, flow.buffered[side], flow.overlap[side]);
+        let skipped = match self.buffers.with(flow.buffers[side], policy, |b| conn.skip(side, Some(b))) {
             Some(skipped) => skipped,
-            None => conn.skip::<ringbuf_core::store::Flat<[u8; 0]>, 0>(side, None),
+            None => conn.skip(side, NO_BUFFER),
         };
         let Some((gap, state)) = skipped else { return };
         flow.hole_since[side] = None;

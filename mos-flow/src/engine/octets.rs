@@ -8,7 +8,7 @@ use crate::slab::Id;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Refusal;
 use ringbuf_core::{Offset, Range};
-use tcp_reasm::{Arrival, Report, Segment, Side};
+use tcp_reasm::{Arrival, NO_BUFFER, Report, Segment, Side};
 
 /// Streams that are asked for octets when memory is short, for one segment.
 const VICTIMS: usize = 8;
@@ -17,19 +17,22 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn arriving(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Arrival {
         let Some(flow) = self.flows.get(id) else { return Arrival::default() };
         let conn = &flow.conn;
-        let with =
-            self.buffers.with(flow.buffers[to], |b| conn.arriving(to, segment, Some((&*b.frags, &*b.store))));
+        let with = self.buffers.with(flow.buffers[to], flow.overlap[to], |b| {
+            conn.arriving(to, segment, Some((&*b.frags, &*b.store)))
+        });
         with.unwrap_or_else(|| conn.arriving::<Flat<[u8; 0]>, 0>(to, segment, None))
     }
 
     pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
         let Some(flow) = self.flows.get_mut(id) else { return Report::default() };
-        let conn = &mut flow.conn;
-        if let Some(report) = self.buffers.with(flow.buffers[to], |b| conn.received(to, segment, Some(b))) {
+        let (conn, policy) = (&mut flow.conn, flow.overlap[to]);
+        if let Some(report) =
+            self.buffers.with(flow.buffers[to], policy, |b| conn.received(to, segment, Some(b)))
+        {
             return report;
         }
         let next = conn.stream(to).rcv_nxt();
-        let mut report = conn.received::<Flat<[u8; 0]>, 0>(to, segment, None);
+        let mut report = conn.received(to, segment, NO_BUFFER);
         if flow.buffered[to] && segment.payload_len > 0 {
             // There was no record for them: their place in the stream is known, the octets are not.
             let end = conn.stream(to).position(segment.data_seq()) + i64::from(segment.payload_len);

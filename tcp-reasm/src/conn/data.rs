@@ -6,6 +6,7 @@ use crate::segment::Segment;
 use crate::side::Side;
 use crate::state::State;
 use crate::stream::{Buffer, Stream};
+use ringbuf_core::overlap::Resolve;
 use ringbuf_core::window::Written;
 use ringbuf_core::{Conflict, FragList, Offset, Range, Store};
 
@@ -78,25 +79,24 @@ fn is_control_again(conn: &Conn, to: Side, segment: &Segment<'_>) -> bool {
 
 impl Conn {
     /// Stores the payload at its receiver.
-    pub(super) fn received_data<S: Store, const N: usize>(
+    pub(super) fn received_data<S: Store, R: Resolve, const N: usize>(
         &mut self,
         to: Side,
         segment: &Segment<'_>,
-        buffer: Option<Buffer<'_, S, N>>,
+        buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Written {
         if segment.payload_len == 0 || self.stream(to).base().is_none() {
             return Written::default();
         }
-        let policy = self.policy[to];
         if segment.is_syn() && !segment.is_ack() {
             // Kept aside until the SYN/ACK says whether they count.
             if self.stream(to).next() == Offset::ZERO {
                 self.syn_data = true;
-                let kept = self.sides[to].stream.store(segment, policy, buffer);
+                let kept = self.sides[to].stream.store(segment, buffer);
                 return Written { advanced: 0, ..kept };
             }
             return Written::default();
         }
-        self.sides[to].stream.store(segment, policy, buffer)
+        self.sides[to].stream.store(segment, buffer)
     }
 }

@@ -3,7 +3,7 @@
 
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
-use ringbuf_core::{FragList, Offset, Range, Store};
+use ringbuf_core::{FragList, Offset, Overlap, Range, Store};
 use tcp_reasm::options::{Options, Timestamps};
 use tcp_reasm::{Buffer, Conn, Flags, Report, Segment, Sent, Side, State, Verdict};
 
@@ -51,7 +51,8 @@ impl Link {
                     self.frags[side as usize].clear();
                 }
                 let i = (!from) as usize;
-                let buffer = Buffer { frags: &mut self.frags[i], store: &mut self.rings[i] };
+                let buffer =
+                    Buffer { frags: &mut self.frags[i], store: &mut self.rings[i], policy: Overlap::First };
                 self.last = (sent, self.conn.received(!from, segment, Some(buffer)));
             }
             Verdict::Refuse(_) => self.conn.note_refused(from, segment),
@@ -108,7 +109,7 @@ impl Link {
 
     pub(crate) fn skip(&mut self, side: Side) -> Option<Range> {
         let i = side as usize;
-        let buffer = Buffer { frags: &mut self.frags[i], store: &mut self.rings[i] };
+        let buffer = Buffer { frags: &mut self.frags[i], store: &mut self.rings[i], policy: Overlap::First };
         self.conn.skip(side, Some(buffer)).map(|(gap, _)| gap)
     }
 }

@@ -4,7 +4,7 @@
 use super::{Text, Wrong, expect};
 use core::fmt::Write;
 use ringbuf_core::store::Flat;
-use ringbuf_core::{FragList, Range, Store, Window};
+use ringbuf_core::{FragList, Overlap, Range, Store, Window};
 use tcp_reasm::{Anomaly, Buffer, Conn, Flags, Segment, Side, Sides, State, Verdict};
 
 const CAP: usize = 64;
@@ -87,7 +87,7 @@ impl Monitor {
         if verdict.is_accept() {
             let _ = self.conn.sent(from, segment);
             let Memory { frags, store } = &mut self.streams[!from];
-            let _ = self.conn.received(!from, segment, Some(Buffer { frags, store }));
+            let _ = self.conn.received(!from, segment, Some(Buffer { frags, store, policy: Overlap::First }));
         }
         (verdict, self.conn.state(Side::Client), self.conn.state(Side::Server))
     }
@@ -104,7 +104,7 @@ impl Monitor {
     fn skip(&mut self, side: Side) -> Option<Range> {
         let Memory { frags, store } = &mut self.streams[side];
         self.conn.gap(side, Some(frags))?;
-        self.conn.skip(side, Some(Buffer { frags, store })).map(|(gap, _)| gap)
+        self.conn.skip(side, Some(Buffer { frags, store, policy: Overlap::First })).map(|(gap, _)| gap)
     }
 
     fn heard(
