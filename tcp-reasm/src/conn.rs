@@ -103,6 +103,11 @@ impl Conn {
         self.strictness = strictness;
     }
 
+    /// How closely segments must fit.
+    pub fn strictness(&self) -> Strictness {
+        self.strictness
+    }
+
     /// Whether octets that came with the SYN still wait to be taken or not: they are stored, but count for nothing.
     pub fn has_undecided_syn_data(&self) -> bool {
         self.syn_data

@@ -1,6 +1,8 @@
 //! Two sides and the segments between them, for tests.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part
 
+pub(crate) mod monitor;
+
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
 use ringbuf_core::{FragList, Offset, Overlap, Range, Store};

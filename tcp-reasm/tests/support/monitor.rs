@@ -1,0 +1,138 @@
+//! A monitor of one connection, built as a user of this crate alone builds one: it follows both sides, and reads what
+//! is in order as soon as it is, like an application that reads promptly.
+
+use ringbuf_core::overlap::Linux;
+use ringbuf_core::store::Flat;
+use ringbuf_core::window::{Next, Window};
+use ringbuf_core::{FragList, Offset, Range, Store};
+use tcp_reasm::{Buffer, Conn, Report, Segment, Sent, Side, Sides, Verdict};
+
+const RANGES: usize = 64;
+
+/// One stream: where its octets wait, and what its application has read.
+pub(crate) struct Stream {
+    frags: FragList<RANGES>,
+    store: Flat<Vec<u8>>,
+    policy: Linux<RANGES>,
+    cursor: Offset,
+    pub(crate) read: Vec<u8>,
+    /// Given up for the reader.
+    pub(crate) lost: Vec<Range>,
+}
+
+impl Stream {
+    fn new(cap: usize) -> Self {
+        Stream {
+            frags: FragList::new(),
+            store: Flat::new(vec![0; cap]),
+            policy: Linux::new(),
+            cursor: Offset::ZERO,
+            read: Vec::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.frags.clear();
+        self.policy = Linux::new();
+        self.cursor = Offset::ZERO;
+    }
+}
+
+/// A connection and the memory of both streams, kept as Linux keeps overlaps.
+pub(crate) struct Monitor {
+    pub(crate) conn: Conn,
+    cap: u32,
+    pub(crate) streams: Sides<Stream>,
+    /// What the last accepted segment did.
+    pub(crate) last: (Sent, Report),
+    /// Connections between the same ports that began anew, this one included.
+    pub(crate) connections: usize,
+}
+
+impl Monitor {
+    pub(crate) fn new(cap: u32) -> Self {
+        let streams = Sides::from_fn(|_| Stream::new(cap as usize));
+        let last = (Sent::default(), Report::default());
+        Monitor { conn: Conn::new(Window::new(cap)), cap, streams, last, connections: 1 }
+    }
+
+    pub(crate) fn play(&mut self, from: Side, segment: &Segment<'_>) -> Verdict {
+        let verdict = self.conn.judge(from, segment);
+        match verdict {
+            Verdict::Accept => self.accept(from, segment),
+            Verdict::Refuse(_) => self.conn.note_refused(from, segment),
+            Verdict::Restart => {
+                self.restart(from, segment);
+                self.accept(from, segment);
+            }
+        }
+        verdict
+    }
+
+    /// The ports are used again; what the applications read of the old connection stays in `read`.
+    fn restart(&mut self, from: Side, segment: &Segment<'_>) {
+        let window = Window::new(self.cap);
+        let strictness = self.conn.strictness();
+        self.conn = if segment.opens() { Conn::new(window) } else { Conn::from_syn_ack(segment, window) };
+        assert!(segment.opens() == (from == Side::Client), "a monitor of known direction");
+        self.conn.set_strictness(strictness);
+        self.connections += 1;
+        for side in Side::BOTH {
+            self.streams[side].restart();
+        }
+    }
+
+    fn accept(&mut self, from: Side, segment: &Segment<'_>) {
+        let sent = self.conn.sent(from, segment);
+        if sent.syn_data == Some(false) {
+            self.conn.forget_syn_data(Side::Server);
+            self.streams.server.restart();
+        }
+        for side in Side::BOTH.into_iter().filter(|s| sent.restarted[*s]) {
+            self.streams[side].restart();
+        }
+        let Stream { frags, store, policy, .. } = &mut self.streams[!from];
+        let report = self.conn.received(!from, segment, Some(Buffer { frags, store, policy }));
+        self.last = (sent, report);
+        for side in Side::BOTH {
+            self.read(side);
+        }
+    }
+
+    /// Takes everything that is in order.
+    fn read(&mut self, side: Side) {
+        if side == Side::Server && self.conn.has_undecided_syn_data() {
+            return;
+        }
+        let stream = &mut self.streams[side];
+        let window = self.conn.stream(side).window();
+        loop {
+            match window.next_for(&stream.frags, stream.cursor) {
+                Next::Data(range) => {
+                    let piece = stream.store.piece(range);
+                    stream.read.extend_from_slice(piece);
+                    stream.cursor = stream.cursor.saturating_add(piece.len() as u64);
+                }
+                Next::Lost(range) => {
+                    stream.lost.push(range);
+                    stream.cursor = range.end;
+                }
+                Next::Empty => return,
+            }
+        }
+    }
+
+    /// Gives up what `side` acknowledged and nobody saw.
+    pub(crate) fn skip(&mut self, side: Side) -> Option<Range> {
+        let Stream { frags, store, policy, .. } = &mut self.streams[side];
+        let (gap, _) = self.conn.skip(side, Some(Buffer { frags, store, policy }))?;
+        self.read(side);
+        Some(gap)
+    }
+
+    /// What the application of `side` has read, as text.
+    pub(crate) fn text(&self, side: Side) -> String {
+        self.streams[side].read.iter().map(|&byte| char::from(byte)).collect()
+    }
+}
