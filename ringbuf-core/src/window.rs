@@ -1,6 +1,6 @@
 //! The window of a stream: which octets are held, and what a write at any offset does to them. Index arithmetic
 //! only: the octets are in a [`Store`], the ranges apart from the current run in a [`FragList`]; both are passed in.
-//! An in-order stream therefore costs the 16 bytes of a [`Window`] and the bytes it holds.
+//! An in-order stream therefore costs the 24 bytes of a [`Window`] and the bytes it holds.
 //!
 //! ```text
 //!            past ranges            current run            early ranges
@@ -54,6 +54,15 @@ impl Window {
     #[must_use]
     pub const fn restarted_at(&self, next: Offset) -> Self {
         Window { next, run: 0, cap: self.cap, ahead: self.ahead }
+    }
+
+    /// Takes back the octets in order from `next` on, for a stream whose last octets turn out not to count and that holds
+    /// nothing early. Offsets at or above the end, and below the octets held, change nothing.
+    pub fn retract(&mut self, next: Offset) {
+        let run = self.run();
+        if run.contains(next) {
+            self.set_run(Range { start: run.start, end: next });
+        }
     }
 
     /// A window of `cap` octets that holds `run`: the copy that a reader on another thread makes of published figures.
@@ -413,6 +422,50 @@ impl Window {
         self.evict(frags, store, Offset(top.0.saturating_sub(self.cap.into())));
         self.check(frags);
         Some(gap)
+    }
+
+    /// Takes the octet at `offset` out of the current run: a hole of one octet is left, and the octets before it become
+    /// a past range. Returns how many held octets had to go for it, or `None` when it is not in the run, or its removal
+    /// finds no place: then nothing changes.
+    pub fn exclude<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        offset: Offset,
+    ) -> Option<u64> {
+        let run = self.run();
+        if !run.contains(offset) {
+            return None;
+        }
+        self.set_run(Range { start: offset.saturating_add(1), end: run.end });
+        let lost = self.leave_behind(frags, store, Range { start: run.start, end: offset });
+        if lost.is_none() {
+            self.set_run(run);
+        }
+        self.check(frags);
+        lost
+    }
+
+    /// Makes what was in order a past range, which stays readable as long as there is room for it. Where the list is full
+    /// the oldest past range makes room, or else the furthest early one: never what is in order and unread. Returns how
+    /// many octets were given up; `None` when there is no place.
+    fn leave_behind<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        part: Range,
+    ) -> Option<u64> {
+        let mut lost = 0;
+        if !part.is_empty() && !frags.can_insert(part) {
+            if let Some(oldest) = frags.first().filter(|r| r.end < part.start) {
+                lost = self.evict(frags, store, oldest.end);
+            } else {
+                let early = frags.last().filter(|r| r.start > self.next)?;
+                lost = frags.trim_above(early.start);
+            }
+        }
+        let _ = frags.insert(part);
+        Some(lost)
     }
 
     /// Changes the limits of [`Window::with_ahead`]. Where less fits, the oldest octets go, but none above `next` for

@@ -233,3 +233,50 @@ proptest! {
         crate::model::run(&ops);
     }
 }
+
+#[test]
+fn an_octet_can_be_taken_out_of_the_run() {
+    let mut frags = FragList::<2>::new();
+    let mut store = Flat::new([0_u8; 16]);
+    let mut window = Window::new(16);
+    let _ = window.write(&mut frags, &mut store, Overlap::First, Offset(0), b"abXcd");
+    assert_eq!(window.exclude(&mut frags, &mut store, Offset(5)), None, "not there yet");
+    assert_eq!(window.exclude(&mut frags, &mut store, Offset(2)), Some(0));
+    assert_eq!(window.exclude(&mut frags, &mut store, Offset(2)), None, "no longer there");
+    let ranges = |w: &Window, f: &FragList<2>| w.ranges(f).collect::<Vec<_>>();
+    assert_eq!(ranges(&window, &frags), [Range::new(0, 2), Range::new(3, 5)]);
+    assert_eq!(window.next_for(&frags, Offset(2)), Next::Lost(Range::new(2, 3)));
+    assert_eq!(window.next(), Offset(5));
+    // First, last and only octet of a run; when the list is full the oldest past range goes, and that is told.
+    let _ = window.write(&mut frags, &mut store, Overlap::First, Offset(5), b"e");
+    for (at, lost, expected) in [
+        (5, 0, vec![Range::new(0, 2), Range::new(3, 5)]),
+        (6, 0, vec![Range::new(0, 2), Range::new(3, 5)]),
+        (8, 2, vec![Range::new(3, 5), Range::new(7, 8)]),
+    ] {
+        let next = window.next();
+        let data = &b"xyz"[..usize::try_from(at + 1 - next.0).unwrap()];
+        let _ = window.write(&mut frags, &mut store, Overlap::First, next, data);
+        assert_eq!(window.exclude(&mut frags, &mut store, Offset(at)), Some(lost));
+        assert_eq!((ranges(&window, &frags), window.next()), (expected, Offset(at + 1)), "{at}");
+    }
+}
+
+#[test]
+fn what_is_unread_makes_no_room_for_holes() {
+    let mut frags = FragList::<2>::new();
+    let (mut store, mut window) = (Flat::new([0_u8; 64]), Window::new(64));
+    for at in [30, 40] {
+        let _ = window.write(&mut frags, &mut store, Overlap::First, Offset(at), b"early");
+    }
+    let _ = window.write(&mut frags, &mut store, Overlap::First, Offset(0), b"abXcd");
+    assert_eq!(window.exclude(&mut frags, &mut store, Offset(2)), Some(5), "the furthest one");
+    let ranges = |w: &Window, f: &FragList<2>| w.ranges(f).collect::<Vec<_>>();
+    assert_eq!(ranges(&window, &frags), [Range::new(0, 2), Range::new(3, 5), Range::new(30, 35)]);
+
+    // Without a list nothing can be taken out, and nothing is lost.
+    let (mut none, mut window) = (FragList::<0>::new(), Window::new(64));
+    let _ = window.write(&mut none, &mut store, Overlap::First, Offset(0), b"abXcd");
+    assert_eq!(window.exclude(&mut none, &mut store, Offset(2)), None);
+    assert_eq!(window.run(), Range::new(0, 5));
+}
