@@ -7,7 +7,7 @@ use crate::text;
 use libc::{c_char, c_int};
 use mos_dpdk::config::{Config, Io};
 use mos_flow::engine::Arrays;
-use mos_flow::{Config as Limits, Retention};
+use mos_flow::{Config as Limits, Retention, Timeouts};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -143,9 +143,12 @@ impl Settings {
             chunks: usize::try_from(memory / CHUNK).unwrap_or(usize::MAX),
             ring_octets,
             retention: Retention::Ring,
-            handshake_timeout: silence,
-            idle_timeout: silence,
-            time_wait: millis(self.time_wait).unwrap_or(Duration::ZERO),
+            timeouts: Timeouts {
+                handshake: silence,
+                idle: silence,
+                time_wait: millis(self.time_wait).unwrap_or(Duration::ZERO),
+                ..Limits::default().timeouts
+            },
             verify_checksums: std::env::var_os("MOS_CHECKSUM").is_none_or(|v| v != "off"),
             midstream: false,
             hash_seed,
@@ -277,11 +280,11 @@ mod tests {
         );
         let l = s.limits([1; 16]);
         assert_eq!((l.max_flows, l.max_sockets, l.ring_octets), (5, 74, 5000));
-        assert_eq!((l.idle_timeout, l.time_wait), (Duration::from_secs(7), Duration::from_secs(2)));
-        assert_eq!((l.handshake_timeout, l.hash_seed), (l.idle_timeout, [1; 16]));
+        assert_eq!((l.timeouts.idle, l.timeouts.time_wait), (Duration::from_secs(7), Duration::from_secs(2)));
+        assert_eq!((l.timeouts.handshake, l.hash_seed), (l.timeouts.idle, [1; 16]));
         assert_eq!((s.check(), l.check()), (Ok(()), Ok(())));
         let forever = settings("mos {\ntcp_timeout = -1\nmax_concurrency = 1\n}").limits([0; 16]);
-        assert!(forever.idle_timeout > Duration::from_secs(1 << 35) && forever.max_flows == 1);
+        assert!(forever.timeouts.idle > Duration::from_secs(1 << 35) && forever.max_flows == 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::slab::{Id, Reuse, Slab, Slot};
 use core::fmt;
 use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
 use ringbuf_core::{FragList, Offset, Overlap, Range};
-use tcp_reasm::{Buffer, Side, Stream};
+use tcp_reasm::{Buffer, Conn, Side};
 
 /// Ranges that a stream holds apart from its in-order run.
 pub const MAX_RANGES: usize = 32;
@@ -107,12 +107,12 @@ impl<M: Memory> Buffers<M> {
         self.pool.used() + 2 > self.pool.capacity()
     }
 
-    /// Forgets everything of a stream below `offset`. Returns how many octets that were, and whether nothing is held
+    /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were, and whether nothing is held
     /// any more.
-    pub(crate) fn release(&mut self, id: Id, stream: &mut Stream, offset: Offset) -> (u64, bool) {
+    pub(crate) fn release(&mut self, id: Id, conn: &mut Conn, side: Side, offset: Offset) -> (u64, bool) {
         self.with(id, Overlap::First, |b| {
-            let octets = stream.release(b.frags, b.store, offset);
-            (octets, b.frags.is_empty() && stream.window().run().is_empty())
+            let octets = conn.release(side, b.frags, b.store, offset);
+            (octets, b.frags.is_empty() && conn.stream(side).window().run().is_empty())
         })
         .unwrap_or((0, false))
     }

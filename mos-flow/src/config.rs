@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use ringbuf_core::window::Window;
 use ringbuf_core::{Overlap, chunk};
-use tcp_reasm::Strictness;
+use tcp_reasm::{Strictness, Timeouts};
 
 /// How long received octets are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -15,15 +15,6 @@ pub enum Retention {
     Ring,
     /// Until every reader has taken them.
     Unread,
-}
-
-/// When octets that were acknowledged but never seen are given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// This many octets behind the hole wait for it.
-    pub octets: u32,
-    /// The hole has been acknowledged for this long.
-    pub time: Duration,
 }
 
 /// The most monitors of an engine: one bit each while their filters are tried.
@@ -56,14 +47,9 @@ pub struct Config {
     pub overlap: Overlap,
     /// How long octets are kept.
     pub retention: Retention,
-    /// When acknowledged holes are given up.
-    pub patience: Patience,
-    /// A handshake that takes longer from its first segment on is given up.
-    pub handshake_timeout: Duration,
-    /// A connection without a packet for longer is given up.
-    pub idle_timeout: Duration,
-    /// How long a closed connection stays in TIME-WAIT before it ends. Zero: it ends with its last packet.
-    pub time_wait: Duration,
+    /// When connections and acknowledged holes are given up. With a `time_wait` of zero a closed connection ends with its
+    /// last packet.
+    pub timeouts: Timeouts,
     /// How long the addresses of an ended connection are remembered, so that stray packets are not taken for a new
     /// one. Only of use with `midstream`.
     pub linger: Duration,
@@ -91,14 +77,11 @@ impl Default for Config {
             ahead_octets: 1 << 30,
             overlap: Overlap::First,
             retention: Retention::Ring,
-            patience: Patience { octets: 64 << 10, time: Duration::from_secs(2) },
-            handshake_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(300),
-            time_wait: Duration::ZERO,
+            timeouts: Timeouts { time_wait: Duration::ZERO, ..Timeouts::default() },
             linger: Duration::ZERO,
             verify_checksums: true,
             midstream: false,
-            strictness: Strictness::Endpoint,
+            strictness: Strictness::Linux,
             hash_seed: [0; 16],
         }
     }

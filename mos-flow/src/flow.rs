@@ -4,8 +4,8 @@ use crate::event::EventSet;
 use crate::key::FlowKey;
 use crate::slab::Id;
 use crate::time::Instant;
-use ringbuf_core::{Offset, Overlap};
-use tcp_reasm::{Conn, Side, Sides};
+use ringbuf_core::Overlap;
+use tcp_reasm::{Conn, Side, Sides, Timers};
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,11 +31,8 @@ pub struct Flow {
     pub(crate) conn: Conn,
     /// Number in the order of appearance, from 0.
     pub(crate) number: u64,
-    /// When it began, and when its last packet came, in running time.
-    pub(crate) began: Instant,
-    pub(crate) last_packet: Instant,
-    /// Where each side's stream has an acknowledged hole, and since when.
-    pub(crate) hole_since: Sides<Option<(Offset, Instant)>>,
+    /// What happened when, in running time.
+    pub(crate) timers: Timers<Instant>,
     pub(crate) timer: Id,
     /// Memory of the stream each side receives.
     pub(crate) buffers: Sides<Id>,

@@ -109,7 +109,7 @@ pub mod testing;
 #[cfg(any(test, feature = "_model"))]
 pub mod model;
 
-pub use config::{Config, ConfigError, Patience, Retention};
+pub use config::{Config, ConfigError, Retention};
 pub use context::{Context, Control, Handler, TimerId, Trouble};
 pub use engine::Engine;
 pub use event::{Event, EventSet, Hook};
@@ -122,4 +122,4 @@ pub use time::Instant;
 pub use wire::LinkType;
 
 pub use ringbuf_core::{Offset, Overlap, Range};
-pub use tcp_reasm::{Side, Sides, State, Strictness};
+pub use tcp_reasm::{Patience, Side, Sides, State, Strictness, Timeouts};

@@ -6,7 +6,7 @@ use crate::testing::Exchange;
 use crate::wire::{LinkType, parse};
 use crate::{
     Config, Context, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset, Overlap, Patience, Peek, Range,
-    Retention, Side, Sides, SocketId, SocketKind,
+    Retention, Side, Sides, SocketId, SocketKind, Timeouts,
 };
 use core::time::Duration;
 use std::format;
@@ -94,10 +94,12 @@ fn config(setup: u8) -> Config {
         ring_octets: 1000,
         ahead_octets: 1 << 16,
         retention: if setup & 16 == 0 { Retention::Ring } else { Retention::Unread },
-        patience: Patience { octets: 500, time: Duration::from_millis(200) },
-        handshake_timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(3),
-        time_wait: Duration::from_millis(if setup & 32 == 0 { 0 } else { 700 }),
+        timeouts: Timeouts {
+            patience: Patience { octets: 500, time: Duration::from_millis(200) },
+            handshake: Duration::from_secs(1),
+            idle: Duration::from_secs(3),
+            time_wait: Duration::from_millis(if setup & 32 == 0 { 0 } else { 700 }),
+        },
         linger: Duration::from_millis(if setup & 64 == 0 { 0 } else { 900 }),
         verify_checksums: setup & 128 == 0,
         midstream: setup & 64 != 0,

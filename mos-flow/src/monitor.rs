@@ -131,7 +131,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::WrongKind`] unless the socket is active.
     pub fn last_packet(&self) -> Result<Instant, SocketError> {
-        Ok(self.engine.clock.show(self.flow()?.last_packet))
+        Ok(self.engine.clock.show(self.flow()?.timers.last()))
     }
 
     /// The offset of a sequence number in the stream that `side` receives. `None` when it lies before the stream's

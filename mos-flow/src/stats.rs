@@ -3,7 +3,7 @@
 use crate::event::Event;
 use core::fmt;
 use core::ops::{Index, IndexMut};
-use tcp_reasm::Anomaly;
+use tcp_reasm::{Anomalies, Anomaly};
 
 /// How much a drop reason should worry an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +113,15 @@ index_by! {
     Anomaly, ANOMALIES;
 }
 
+impl Counters<ANOMALIES> {
+    /// Counts each of a set.
+    pub(crate) fn add_all(&mut self, anomalies: Anomalies) {
+        if !anomalies.is_empty() {
+            anomalies.iter().for_each(|anomaly| self[anomaly] += 1);
+        }
+    }
+}
+
 /// What an engine has seen and done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -139,6 +148,10 @@ pub struct Stats {
     pub overrun_octets: u64,
     /// Octets that were acknowledged but never seen, given up after the patience for them.
     pub gap_octets: u64,
+    /// Payload octets that came after the gap in their place was given up.
+    pub late_octets: u64,
+    /// Segments that advertise a window of zero.
+    pub zero_windows: u64,
     /// Retransmissions whose octets differ from the first copy.
     pub conflicts: u64,
     /// Probes of idle connections.
@@ -153,6 +166,8 @@ pub struct Stats {
     pub drops: Counters<DROPS>,
     /// Segments that their receiver does not take, by reason.
     pub anomalies: Counters<ANOMALIES>,
+    /// What is odd about segments that are taken.
+    pub odd: Counters<ANOMALIES>,
     /// Events raised, whether somebody listened or not: packets and states at each hook, the end once for each side.
     pub events: Counters<EVENTS>,
 }

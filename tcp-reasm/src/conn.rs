@@ -2,18 +2,28 @@
 //!
 //! A segment passes in four steps, so that a monitor can look, and call others, in between:
 //!
-//! 1. [`Conn::judge`] — would the receiver take it? Nothing changes. If not, stop here.
-//! 2. [`Conn::sent`] — what the sender has done by sending it.
+//! 1. [`Conn::judge`] — would the receiver take it? Nothing changes. When the answer is no, [`Conn::note_refused`] is
+//!    told, and that is all; [`Conn::arriving`] may be asked of an old one, whether it is a retransmission or a keep-alive.
+//!    When it begins a new connection between the same ports, [`Conn::successor`] makes that, and it is played there.
+//! 2. [`Conn::sent`] — what the sender has done by sending it. It tells, too, when a stream begins anew
+//!    ([`Sent::restarted`]) or what came with a SYN is not taken ([`Sent::syn_data`]), so that the caller forgets what it
+//!    holds.
 //! 3. [`Conn::arriving`] — what storing it will do. Nothing changes; old and new octets can still be compared.
 //! 4. [`Conn::received`] — what it does to the receiver: state, acknowledgements, octets.
 //!
 //! Then [`Conn::gap`] and [`Conn::skip`] deal with octets that the receiver acknowledged and the monitor never saw.
 //!
 //! # Invariants
-//! 1. A refused segment changes nothing, of either side.
+//! 1. A refused segment changes neither stream, and no state but that of a server that has no more than a request. It may
+//!    move SND.NXT of its sender: see [`Conn::note_refused`].
 //! 2. What entered a stream in order never changes place; offsets are never reused.
+//! 3. `Space::steady` is true to what it stands for: whatever changes a connection ends with `note_steady`.
 
 mod check;
+
+mod steady;
+
+mod odd;
 
 mod handshake;
 
@@ -23,44 +33,66 @@ mod data;
 
 mod close;
 
+use crate::anomaly::Anomaly;
 use crate::report::{Arrival, Report, Sent, Verdict};
 use crate::segment::Segment;
 use crate::side::{Side, Sides};
-use crate::space::{Space, Syn};
+use crate::space::{Offer, Space};
 use crate::state::{State, Trigger};
-use crate::stream::{Buffer, Stream};
+use crate::stream::{Buffer, Stream, UrgentPolicy};
+use crate::strictness::Strictness;
+use check::Case;
 use ringbuf_core::overlap::Resolve;
 use ringbuf_core::window::Window;
-use ringbuf_core::{FragList, Offset, Range, Store};
+use ringbuf_core::{FragList, Offset, Range, SeqNum, Store};
 
-/// How closely a segment must fit what was seen to be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Strictness {
-    /// As the endpoint itself judges it, for monitors that see every segment: what Linux does.
-    #[default]
-    Endpoint,
-    /// For captures that lack segments or have the two directions out of step: acknowledgements of octets that were
-    /// not seen are believed as far as the advertised window went, and the window may have moved by one window. An
-    /// intruder has as much room.
-    Lossy,
+/// Whether a RST ended a connection, and which side sent it. It is doubted when that side has sent new octets since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reset {
+    No,
+    ByClient,
+    ByServer,
+    DoubtedOfClient,
+    DoubtedOfServer,
+}
+
+impl Reset {
+    pub(crate) const fn by(side: Side) -> Self {
+        match side {
+            Side::Client => Reset::ByClient,
+            Side::Server => Reset::ByServer,
+        }
+    }
+
+    pub(crate) const fn doubted(side: Side) -> Self {
+        match side {
+            Side::Client => Reset::DoubtedOfClient,
+            Side::Server => Reset::DoubtedOfServer,
+        }
+    }
+
+    pub(crate) const fn is_doubted(self) -> bool {
+        matches!(self, Reset::DoubtedOfClient | Reset::DoubtedOfServer)
+    }
 }
 
 /// One TCP connection as both ends see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Conn {
     pub(crate) sides: Sides<Space>,
-    /// Another SYN of the client with a different ISN; the peer has not answered it.
-    pub(crate) other_syn: Option<Syn>,
+    /// Another SYN of the client, or SYN/ACK of the server; the offer tells which, and whether there is one.
+    other_isn: SeqNum,
+    other_offer: Offer,
     pub(crate) strictness: Strictness,
-    /// The server's ISN is a guess: its SYN/ACK was not seen.
-    pub(crate) inferred: bool,
     /// Octets that came with the SYN and wait for the SYN/ACK to be taken.
     pub(crate) syn_data: bool,
-    pub(crate) reset: bool,
+    pub(crate) reset: Reset,
     /// The SYN that starts it was seen.
     pub(crate) started: bool,
 }
+
+// What a table of connections costs: two windows, which stand for the streams' memory, and 128 octets for the rest.
+const _: () = assert!(size_of::<Conn>() <= 2 * size_of::<Window>() + 128);
 
 impl Conn {
     /// A connection before its first segment: the client CLOSED, the server in LISTEN. Each stream has a window like
@@ -71,11 +103,11 @@ impl Conn {
                 client: Space::new(State::Closed, window),
                 server: Space::new(State::Listen, window),
             },
-            other_syn: None,
-            strictness: Strictness::Endpoint,
-            inferred: false,
+            other_isn: SeqNum(0),
+            other_offer: Offer::NONE,
+            strictness: Strictness::Linux,
             syn_data: false,
-            reset: false,
+            reset: Reset::No,
             started: false,
         }
     }
@@ -89,6 +121,24 @@ impl Conn {
         conn
     }
 
+    /// The connection that begins with `segment`, which was judged as [`Verdict::Restart`] here: empty, with the same
+    /// settings. Next it takes the segment itself. When that is a SYN without ACK, its sender is the client.
+    #[must_use]
+    pub fn successor(&self, segment: &Segment<'_>) -> Self {
+        let window = *self.sides.client.stream.window();
+        let mut next = if segment.opens() { Conn::new(window) } else { Conn::from_syn_ack(segment, window) };
+        if let Some((isn, offer)) =
+            self.other_syn().filter(|(isn, _)| !segment.opens() && segment.ack == *isn + 1)
+        {
+            next.sides.client.restart_sending(offer, isn + 1);
+        }
+        next.strictness = self.strictness;
+        for side in Side::BOTH {
+            next.set_urgent_policy(side, self.sides[side].stream.urgent_policy);
+        }
+        next
+    }
+
     /// A connection picked up in the middle: both sides are taken to be established, and each stream begins with
     /// the first payload seen.
     pub const fn midstream(window: Window) -> Self {
@@ -96,6 +146,11 @@ impl Conn {
         conn.sides.client.state = State::Established;
         conn.sides.server.state = State::Established;
         conn
+    }
+
+    /// Chooses what becomes of urgent octets in the stream that `side` receives. Takes effect with the next segment.
+    pub fn set_urgent_policy(&mut self, side: Side, policy: UrgentPolicy) {
+        self.sides[side].stream.urgent_policy = policy;
     }
 
     /// Chooses how closely segments must fit. Takes effect with the next segment.
@@ -130,9 +185,16 @@ impl Conn {
         &self.sides[side].stream
     }
 
-    /// The stream that `side` receives, to release what was read.
-    pub fn stream_mut(&mut self, side: Side) -> &mut Stream {
-        &mut self.sides[side].stream
+    /// Forgets the octets held for `side` below `offset`, as they were read, and returns how many; the stream's position
+    /// does not change.
+    pub fn release<S: Store, const N: usize>(
+        &mut self,
+        side: Side,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        offset: Offset,
+    ) -> u64 {
+        self.sides[side].stream.release(frags, store, offset)
     }
 
     /// Whether neither side will send or accept anything more, but for old duplicates.
@@ -144,13 +206,12 @@ impl Conn {
 
     /// Whether a RST ended it.
     pub fn was_reset(&self) -> bool {
-        self.reset
+        self.reset != Reset::No
     }
 
     /// Whether the handshake is not complete on both sides.
     pub fn is_embryonic(&self) -> bool {
-        let early =
-            |s: State| matches!(s, State::Closed | State::Listen | State::SynSent | State::SynReceived);
+        let early = |s: State| matches!(s, State::Listen | State::SynSent | State::SynReceived);
         early(self.sides.client.state) || early(self.sides.server.state)
     }
 
@@ -163,31 +224,90 @@ impl Conn {
     /// Whether the receiver of a segment from `from` takes it.
     #[inline]
     pub fn judge(&self, from: Side, segment: &Segment<'_>) -> Verdict {
+        if cfg!(debug_assertions) {
+            self.check_steady();
+        }
         check::judge(self, from, segment)
+    }
+
+    /// Whether anything was seen of it.
+    pub(crate) fn has_begun(&self) -> bool {
+        Side::BOTH.into_iter().any(|side| self.sides[side].snd_nxt().is_some())
     }
 
     /// Follows the sender of a segment that was judged acceptable.
     pub fn sent(&mut self, from: Side, segment: &Segment<'_>) -> Sent {
-        if segment.is_rst() {
-            return Sent { state: self.sent_rst(from), ..Sent::default() };
+        if self.is_steady(from, segment) {
+            return self.sent_steady(from, segment);
         }
-        let mut done = if segment.is_syn() {
-            self.sent_syn(from, segment)
-        } else {
-            if from == Side::Server && self.sides.client.state != State::SynSent {
-                self.other_syn = None; // the server still knows this connection
-            }
-            let state = self.infer_handshake(from, segment);
-            Sent { state, syn_data: self.decide_syn_data_by(from, segment), ..Sent::default() }
-        };
+        let odd = self.odd(from, segment);
+        if segment.is_rst() {
+            let state = self.sent_rst(from, segment);
+            self.note_steady();
+            return Sent { state, odd, ..Sent::default() };
+        }
+        let mut done =
+            if segment.is_syn() { self.sent_syn(from, segment) } else { self.sent_other(from, segment) };
         if segment.is_ack() {
-            done.state = self.sent_ack(from, segment).or(done.state);
+            self.sent_ack(from, segment, &mut done);
         }
         self.place_midstream(from, segment);
-        self.sides[from].has_sent(segment.end());
-        if segment.is_fin() {
-            done.state = self.sent_fin(from, segment).or(done.state);
+        let left_out = Case::new(self, from, segment).left_out();
+        let overruns = left_out.is_none() && Case::new(self, from, segment).overruns_window();
+        done.odd.add_if(overruns, Anomaly::WindowOverrun);
+        if let Some(anomaly) = left_out {
+            done.left_out = true;
+            done.odd.add_if(true, anomaly);
+            // The receiver may have had room, after all: should it acknowledge them, they are a gap.
+            self.sides[from].has_sent(segment.end());
+        } else {
+            self.sent_octets(from, segment, &mut done);
         }
+        done.odd.join(odd);
+        self.note_steady();
+        done
+    }
+
+    /// The sender has sent what is in the segment. The place of a bare ACK proves nothing, unless octets may be lost to
+    /// the capture; what comes with a SYN/ACK, or with a SYN that was answered before, is left out and comes again.
+    fn sent_octets(&mut self, from: Side, segment: &Segment<'_>, done: &mut Sent) {
+        let rules = self.strictness.rules();
+        let answered = self.sides[!from].sent_syn();
+        let bare_syn = segment.is_syn() && answered && !rules.syn_ack_data;
+        let occupies = segment.seq_len() > 0;
+        let unseen = !occupies && self.sides[from].snd_nxt().is_some_and(|nxt| nxt.lt(segment.seq));
+        done.odd.add_if(unseen, Anomaly::SeqUnseen);
+        if occupies || rules.lossy {
+            self.sides[from].has_sent(if bare_syn { segment.seq + 1 } else { segment.end() });
+        }
+        if segment.is_fin() && !segment.is_syn() {
+            self.sent_fin(from, segment, done);
+        }
+    }
+
+    fn sent_other(&mut self, from: Side, segment: &Segment<'_>) -> Sent {
+        if from == Side::Server && self.sides.client.state != State::SynSent {
+            self.forget_other_syn(); // the server still knows this connection
+        }
+        let client = &mut self.sides.client.stream;
+        if from == Side::Server
+            && client.guessed
+            && client.position(segment.seq) == client.next().0.cast_signed()
+        {
+            client.guessed = false;
+        }
+        let mut done = Sent::default();
+        if from == Side::Client && self.follow_acknowledged_syn_ack(segment) {
+            done.restarted.client = true;
+            done.odd.add_if(true, Anomaly::SynAckOther);
+        }
+        if self.reset != Reset::No {
+            self.go_on_after_reset(from, segment, &mut done);
+        }
+        let inferred = self.infer_handshake(from, segment);
+        done.odd.add_if(inferred.is_some(), Anomaly::HandshakeInferred);
+        (done.state, done.syn_data) = (inferred.or(done.state), self.decide_syn_data_by(from, segment));
+        done.odd.add_if(self.sides[from].state == State::SynReceived, Anomaly::BeforeEstablished);
         done
     }
 
@@ -208,21 +328,51 @@ impl Conn {
         segment: &Segment<'_>,
         buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Report {
-        if segment.is_rst() {
-            return Report { state: self.received_rst(to), ..Report::default() };
+        if self.is_steady(!to, segment) {
+            return self.received_steady(to, segment, buffer);
         }
-        let before = self.sides[to].state;
-        let started = segment.is_syn() && self.received_syn(to, segment);
-        self.started |= started;
+        if segment.is_rst() {
+            let state = self.received_rst(to);
+            self.note_steady();
+            return Report { state, ..Report::default() };
+        }
+        let mut report = Report::default();
+        let (before, left_out) = (self.sides[to].state, Case::new(self, !to, segment).left_out());
+        report.started = segment.is_syn() && self.received_syn(to, segment);
+        self.started |= report.started;
         if segment.is_ack() {
             self.received_ack(to, segment);
         }
-        let position = self.sides[to].stream.position(segment.seq);
-        self.sides[to].note_timestamp(segment.options.timestamps, position, segment.seq_len());
-        let data = self.received_data(to, segment, buffer);
-        let fin = self.received_fin(to);
+        let now = self.sides[to].state;
+        self.received_timestamp(to, segment, segment.is_syn() && now == before);
+        report.state = (now != before).then_some(now);
+        match left_out {
+            None => self.received_data(to, segment, buffer, &mut report),
+            Some(Anomaly::DataAfterFin) => self.received_behind_fin(to, segment),
+            Some(_) => self.received_urgent(to, segment, &mut report),
+        }
+        let void;
+        (report.fin, void) = self.received_fin(to);
+        report.odd.add_if(void, Anomaly::FinOverrun);
         let after = self.sides[to].state;
-        Report { state: (after != before).then_some(after), started, data, fin }
+        report.state = (after != before).then_some(after);
+        self.note_steady();
+        report
+    }
+
+    /// A repeated SYN does not set TS.Recent, and neither does a segment with an old acknowledgement. Where a capture may
+    /// lack segments what the sender echoes tells its own.
+    fn received_timestamp(&mut self, to: Side, segment: &Segment<'_>, repeated_syn: bool) {
+        let Some(timestamps) = segment.options.timestamps else { return };
+        if self.strictness.rules().lossy && !segment.is_syn() {
+            return self.sides[!to].note_echo(timestamps);
+        }
+        let stream = &self.sides[!to].stream;
+        let old = segment.is_ack() && stream.position(segment.ack) < stream.acked().0.cast_signed();
+        if !repeated_syn && !old {
+            let position = self.sides[to].stream.position(segment.seq);
+            self.sides[to].note_timestamp(timestamps, position);
+        }
     }
 
     /// Octets that `side` acknowledged and that were never seen: the hole at its stream's next offset.
@@ -240,18 +390,16 @@ impl Conn {
         let end = self.sides[side].end_of_stream(&self.sides[!side]);
         let gap = self.sides[side].stream.skip(end, buffer)?;
         let before = self.sides[side].state;
-        self.received_fin(side);
+        let _ = self.received_fin(side);
         let after = self.sides[side].state;
+        self.note_steady();
         Some((gap, (after != before).then_some(after)))
-    }
-
-    /// Forgets what was stored for `side` from a SYN whose octets the peer did not take. The caller frees the memory.
-    pub fn forget_syn_data(&mut self, side: Side) {
-        self.sides[side].stream.pass_to(Offset::ZERO);
     }
 
     /// The connection ran into a time-out, or out of its time in TIME-WAIT. Returns the sides that changed.
     pub fn expire(&mut self) -> Sides<Option<State>> {
-        Sides::from_fn(|side| self.sides[side].apply(Trigger::Expired))
+        let changed = Sides::from_fn(|side| self.sides[side].apply(Trigger::Expired));
+        self.note_steady();
+        changed
     }
 }

@@ -36,9 +36,9 @@ impl TcpHeader {
         usize::from(self.offset_flags.get() >> 12) * 4
     }
 
-    /// The control bits.
+    /// The control bits, the reserved ones among them.
     pub fn flags(&self) -> Flags {
-        Flags(self.offset_flags.get() & 0x01ff)
+        Flags(self.offset_flags.get() & 0x0fff)
     }
 }
 
@@ -65,6 +65,8 @@ impl Flags {
     pub const CWR: Flags = Flags(0x080);
     /// Accurate ECN (RFC 9768).
     pub const AE: Flags = Flags(0x100);
+    /// Reserved; no host looks at them.
+    pub const RESERVED: Flags = Flags(0xe00);
 
     /// Whether all bits of `bits` are set.
     #[inline]

@@ -1,7 +1,7 @@
 //! TCP options: an iterator over them, and the summary that the rest of the crate reads.
 //!
 //! A malformed option ends the walk and is reported; it never loops and never reads beyond the header. That is also
-//! what Linux does: it keeps what it read before and accepts the segment.
+//! what Linux does: it keeps what it read before and accepts the segment, unless a signature could hide in the rest.
 
 use ringbuf_core::SeqNum;
 
@@ -14,7 +14,17 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 const MD5: u8 = 19;
 const AUTHENTICATION: u8 = 29;
+const QUICK_START: u8 = 27;
+const USER_TIMEOUT: u8 = 28;
 const FAST_OPEN: u8 = 34;
+/// For experiments (RFC 6994), among them Fast Open before it had a number.
+const EXPERIMENT: u8 = 254;
+/// What Fast Open has in front then.
+const EXPERIMENT_FAST_OPEN: [u8; 2] = [0xf9, 0x89];
+const MD5_DIGEST: usize = 16;
+/// Octets of the shortest and the longest Fast Open cookie (RFC 7413, 4.1.1).
+const MIN_COOKIE: usize = 4;
+const MAX_COOKIE: usize = 16;
 
 /// The largest shift that a host honours (RFC 7323, 2.3).
 pub const MAX_WINDOW_SCALE: u8 = 14;
@@ -53,8 +63,16 @@ pub struct Timestamps {
 }
 
 /// The blocks of a SACK option: left edge and one past the right edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SackBlocks<'a>(&'a [u8]);
+
+impl SackBlocks<'_> {
+    /// Whether there is none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Iterator for SackBlocks<'_> {
     type Item = (SeqNum, SeqNum);
@@ -71,24 +89,20 @@ impl Iterator for SackBlocks<'_> {
 #[derive(Clone, Debug)]
 pub struct OptionIter<'a> {
     rest: &'a [u8],
+    /// Octets from the last option to the end.
+    left: usize,
     malformed: bool,
 }
 
 impl<'a> OptionIter<'a> {
     /// The options in `bytes`, the part of the header behind the fixed one.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        OptionIter { rest: bytes, malformed: false }
+        OptionIter { rest: bytes, left: 0, malformed: false }
     }
 
     /// Whether the walk ended at an option whose length is less than 2 or more than what is left.
     pub const fn malformed(&self) -> bool {
         self.malformed
-    }
-
-    fn fail<T>(&mut self) -> Option<T> {
-        self.malformed = true;
-        self.rest = &[];
-        None
     }
 }
 
@@ -96,23 +110,20 @@ impl<'a> Iterator for OptionIter<'a> {
     type Item = TcpOption<'a>;
 
     fn next(&mut self) -> Option<TcpOption<'a>> {
-        loop {
-            let (&kind, rest) = self.rest.split_first()?;
-            match kind {
-                END => {
-                    self.rest = &[];
-                    return None;
-                }
-                NOP => self.rest = rest,
-                _ => {
-                    let Some((&len, rest)) = rest.split_first() else { return self.fail() };
-                    let Some(len) = usize::from(len).checked_sub(2) else { return self.fail() };
-                    let Some((data, rest)) = rest.split_at_checked(len) else { return self.fail() };
-                    self.rest = rest;
-                    return Some(TcpOption::from_parts(kind, data));
-                }
-            }
+        while let Some((&NOP, rest)) = self.rest.split_first() {
+            self.rest = rest;
         }
+        let all = core::mem::take(&mut self.rest);
+        let (&kind, rest) = all.split_first().filter(|(kind, _)| **kind != END)?;
+        let body = rest
+            .split_first()
+            .and_then(|(&len, rest)| rest.split_at_checked(usize::from(len).checked_sub(2)?));
+        let Some((data, rest)) = body else {
+            (self.malformed, self.left) = (true, all.len());
+            return None;
+        };
+        (self.rest, self.left) = (rest, all.len());
+        Some(TcpOption::from_parts(kind, data))
     }
 }
 
@@ -129,61 +140,166 @@ impl<'a> TcpOption<'a> {
                 value: u32::from_be_bytes([a, b, c, d]),
                 echo: u32::from_be_bytes([e, f, g, h]),
             }),
-            (MD5, signature) => TcpOption::Md5(signature),
-            (AUTHENTICATION, mac) => TcpOption::Authentication(mac),
-            (FAST_OPEN, cookie) => TcpOption::FastOpen(cookie),
+            (MD5, signature) if signature.len() == MD5_DIGEST => TcpOption::Md5(signature),
+            (AUTHENTICATION, [_, _, ..]) => TcpOption::Authentication(data),
+            (FAST_OPEN, cookie) if is_cookie(cookie) => TcpOption::FastOpen(cookie),
+            (EXPERIMENT, data) => match data.strip_prefix(&EXPERIMENT_FAST_OPEN) {
+                Some(cookie) if is_cookie(cookie) => TcpOption::FastOpen(cookie),
+                _ => TcpOption::Other(kind, data),
+            },
             _ => TcpOption::Other(kind, data),
         }
     }
 }
 
+/// A request has none; any other has an even number of octets (RFC 7413, 4.1.1). Linux ignores the rest.
+fn is_cookie(octets: &[u8]) -> bool {
+    matches!(octets.len(), 0 | MIN_COOKIE..=MAX_COOKIE) && octets.len().is_multiple_of(2)
+}
+
+/// Whether an option that was not read is of a known kind, so that its length is not that of its kind. Of the kinds
+/// that mean nothing here Quick-Start (RFC 4782) and the user time-out (RFC 5482) have one length.
+fn has_wrong_length(kind: u8, data: &[u8]) -> bool {
+    match kind {
+        MSS..=SACK | TIMESTAMPS | MD5 | AUTHENTICATION | FAST_OPEN => true,
+        QUICK_START => data.len() != 6,
+        USER_TIMEOUT => data.len() != 2,
+        EXPERIMENT => data.starts_with(&EXPERIMENT_FAST_OPEN),
+        _ => false,
+    }
+}
+
+/// What is wrong with the options of a segment, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OptionFaults(u8);
+
+impl OptionFaults {
+    /// The walk ended at an option whose length cannot be.
+    pub const MALFORMED: OptionFaults = OptionFaults(1);
+    /// A known kind with a length that is not its own.
+    pub const LENGTH: OptionFaults = OptionFaults(2);
+    /// A kind that means something once came twice.
+    pub const REPEATED: OptionFaults = OptionFaults(4);
+    /// A window scale of more than [`MAX_WINDOW_SCALE`].
+    pub const SCALE: OptionFaults = OptionFaults(8);
+    /// Nobody can tell whether the segment is signed: two signatures, one of a wrong length, or a malformed option, with
+    /// room for a signature from there on. Linux drops such a segment whole.
+    pub const SIGNATURE: OptionFaults = OptionFaults(16);
+
+    /// Whether there is no fault.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of `faults` are among these.
+    #[inline]
+    pub const fn has(self, faults: OptionFaults) -> bool {
+        self.0 & faults.0 == faults.0
+    }
+
+    fn add(&mut self, faults: OptionFaults) {
+        self.0 |= faults.0;
+    }
+}
+
+/// How a segment is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signature {
+    /// By an authentication option (RFC 5925), which a host without a key ignores.
+    Authentication,
+    /// By MD5 (RFC 2385). A host without the key drops the segment.
+    Md5,
+}
+
 /// What the options of one segment say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct Options<'a> {
     /// Maximum segment size, octets.
     pub mss: Option<u16>,
     /// Window scale, already limited to [`MAX_WINDOW_SCALE`].
     pub window_scale: Option<u8>,
     /// Selective acknowledgements permitted.
     pub sack_permitted: bool,
+    /// Blocks received out of order by the sender of the segment.
+    pub sack: SackBlocks<'a>,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
-    /// A signature (MD5 or authentication) is present; a host without the key drops such a segment.
-    pub signed: bool,
-    /// A Fast Open cookie or a request for one is present.
-    pub fast_open: bool,
-    /// The walk ended at a malformed option.
-    pub malformed: bool,
+    /// The kind of signature that is present.
+    pub signature: Option<Signature>,
+    /// A Fast Open cookie, empty for a request.
+    pub fast_open: Option<&'a [u8]>,
+    /// What is wrong with them.
+    pub faults: OptionFaults,
 }
 
-impl Options {
+impl<'a> Options<'a> {
     /// Reads the options in `bytes`. Of repeated options the last counts.
-    pub fn parse(bytes: &[u8]) -> Options {
+    pub fn parse(bytes: &'a [u8]) -> Options<'a> {
         // Nearly every segment carries nothing, or two NOPs and the timestamps.
         match bytes {
-            [] => return Options::default(),
+            [] => Options::default(),
             &[NOP, NOP, TIMESTAMPS, 10, a, b, c, d, e, f, g, h] => {
                 let value = u32::from_be_bytes([a, b, c, d]);
                 let echo = u32::from_be_bytes([e, f, g, h]);
-                return Options { timestamps: Some(Timestamps { value, echo }), ..Options::default() };
+                Options { timestamps: Some(Timestamps { value, echo }), ..Options::default() }
             }
-            _ => {}
+            _ => Options::walk(bytes),
         }
+    }
+
+    fn walk(bytes: &'a [u8]) -> Options<'a> {
         let mut all = Options::default();
         let mut iter = OptionIter::new(bytes);
-        for option in iter.by_ref() {
-            match option {
-                TcpOption::MaxSegmentSize(mss) => all.mss = Some(mss),
-                TcpOption::WindowScale(shift) => all.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
-                TcpOption::SackPermitted => all.sack_permitted = true,
-                TcpOption::Timestamps(t) => all.timestamps = Some(t),
-                TcpOption::Md5(_) | TcpOption::Authentication(_) => all.signed = true,
-                TcpOption::FastOpen(_) => all.fast_open = true,
-                TcpOption::Sack(_) | TcpOption::Other(..) => {}
-            }
+        while let Some(option) = iter.next() {
+            let broken = match option {
+                TcpOption::Md5(_) | TcpOption::Authentication(_) => all.signature.is_some(),
+                TcpOption::Other(kind, _) => matches!(kind, MD5 | AUTHENTICATION),
+                _ => false,
+            };
+            all.note_signature(broken, iter.left);
+            all.take(option);
         }
-        all.malformed = iter.malformed();
+        if iter.malformed() {
+            all.faults.add(OptionFaults::MALFORMED);
+            all.note_signature(true, iter.left);
+        }
         all
+    }
+
+    fn take(&mut self, option: TcpOption<'a>) {
+        let repeated = match option {
+            TcpOption::MaxSegmentSize(mss) => self.mss.replace(mss).is_some(),
+            TcpOption::WindowScale(shift) => {
+                if shift > MAX_WINDOW_SCALE {
+                    self.faults.add(OptionFaults::SCALE);
+                }
+                self.window_scale.replace(shift.min(MAX_WINDOW_SCALE)).is_some()
+            }
+            TcpOption::SackPermitted => core::mem::replace(&mut self.sack_permitted, true),
+            TcpOption::Sack(blocks) => !core::mem::replace(&mut self.sack, blocks).0.is_empty(),
+            TcpOption::Timestamps(t) => self.timestamps.replace(t).is_some(),
+            TcpOption::Md5(_) => self.signature.replace(Signature::Md5).is_some(),
+            TcpOption::Authentication(_) => self.signature.replace(Signature::Authentication).is_some(),
+            TcpOption::FastOpen(cookie) => self.fast_open.replace(cookie).is_some(),
+            TcpOption::Other(kind, data) => {
+                if has_wrong_length(kind, data) {
+                    self.faults.add(OptionFaults::LENGTH);
+                }
+                false
+            }
+        };
+        if repeated {
+            self.faults.add(OptionFaults::REPEATED);
+        }
+    }
+
+    /// Linux looks for signatures as long as one of MD5 would fit into what is left.
+    fn note_signature(&mut self, broken: bool, left: usize) {
+        if broken && left >= MD5_DIGEST + 2 {
+            self.faults.add(OptionFaults::SIGNATURE);
+        }
     }
 }
 
@@ -202,7 +318,8 @@ mod tests {
             window_scale: Some(14),
             sack_permitted: true,
             timestamps: Some(Timestamps { value: 7, echo: 9 }),
-            fast_open: true,
+            fast_open: Some(&[]),
+            faults: OptionFaults::SCALE,
             ..Options::default()
         };
         assert_eq!(o, expected);
@@ -213,13 +330,14 @@ mod tests {
         for tail in [&[3_u8, 0][..], &[3, 1], &[3], &[8, 40, 1], &[254, 255]] {
             let bytes = [&[2, 4, 5, 180][..], tail].concat();
             let o = Options::parse(&bytes);
-            assert_eq!((o.mss, o.malformed), (Some(1460), true), "{tail:?}");
+            assert_eq!((o.mss, o.faults), (Some(1460), OptionFaults::MALFORMED), "{tail:?}");
         }
     }
 
     #[test]
     fn a_known_kind_of_another_length_is_not_believed() {
-        assert_eq!(Options::parse(&[2, 3, 5, 3, 4, 1, 1]), Options::default());
+        let odd = Options { faults: OptionFaults::LENGTH, ..Options::default() };
+        assert_eq!(Options::parse(&[2, 3, 5, 3, 4, 1, 1]), odd);
         let odd = [5, 6, 1, 2, 3, 4];
         assert_eq!(OptionIter::new(&odd).next(), Some(TcpOption::Other(5, &odd[2..])));
     }
@@ -230,6 +348,37 @@ mod tests {
         let Some(TcpOption::Sack(blocks)) = OptionIter::new(&bytes).next() else { panic!("no SACK option") };
         let blocks: Vec<_> = blocks.collect();
         assert_eq!(blocks, [(SeqNum(1), SeqNum(2)), (SeqNum(7), SeqNum(5))]);
+    }
+
+    #[test]
+    fn what_could_hide_a_signature_is_told() {
+        let signature = |bytes: &[u8]| Options::parse(bytes).faults.has(OptionFaults::SIGNATURE);
+        let md5 = [&[MD5, 18][..], &[0; 16]].concat();
+        assert!(Options::parse(&md5).signature == Some(Signature::Md5) && !signature(&md5));
+        assert!(signature(&[&md5[..], &[1, 1], &md5[..]].concat()), "two of them");
+        assert!(signature(&[&[MD5, 4][..], &[1; 16]].concat()), "not of its length");
+        assert!(!signature(&[&[MD5, 4][..], &[1; 15]].concat()), "nobody looks so far behind");
+        assert!(signature(&[&[9, 0][..], &[1; 16]].concat()), "malformed, 18 octets left");
+        assert!(!signature(&[&[9, 0][..], &[1; 15]].concat()), "17 are too few for one");
+    }
+
+    #[test]
+    fn cookies_come_in_two_kinds() {
+        assert_eq!(Options::parse(&[34, 6, 1, 2, 3, 4]).fast_open, Some(&[1, 2, 3, 4][..]));
+        assert_eq!(Options::parse(&[254, 8, 0xf9, 0x89, 1, 2, 3, 4]).fast_open, Some(&[1, 2, 3, 4][..]));
+        assert_eq!(Options::parse(&[254, 4, 0, 0]), Options::default(), "another experiment");
+        for none in [&[34, 3, 1][..], &[34, 4, 1, 2], &[34, 7, 1, 2, 3, 4, 5], &[254, 5, 0xf9, 0x89, 1]] {
+            let odd = Options { faults: OptionFaults::LENGTH, ..Options::default() };
+            assert_eq!(Options::parse(none), odd, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_that_mean_nothing_here_have_lengths_too() {
+        let length = |bytes: &[u8]| Options::parse(bytes).faults == OptionFaults::LENGTH;
+        assert!(!length(&[27, 8, 0, 0, 0, 0, 0, 0]) && length(&[27, 4, 0, 0]));
+        assert!(!length(&[28, 4, 0, 0]) && length(&[28, 3, 0]));
+        assert!(!length(&[99, 3, 0]), "whatever that is");
     }
 
     proptest! {

@@ -1,10 +1,10 @@
 //! What a segment did, as plain facts. The tracker does not know who listens.
 
+use crate::anomaly::{Anomalies, Anomaly};
 use crate::side::Sides;
 use crate::state::State;
-use core::fmt;
-use ringbuf_core::Conflict;
 use ringbuf_core::window::Written;
+use ringbuf_core::{Conflict, Offset, Range};
 
 /// Whether the receiver takes a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,72 +25,6 @@ impl Verdict {
     }
 }
 
-macro_rules! anomalies {
-    ($($(#[doc = $doc:literal])+ $name:ident => $symbol:literal, $sentence:literal;)+) => {
-        /// Why a segment is not taken.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        #[repr(u8)]
-        pub enum Anomaly {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl Anomaly {
-            /// All kinds in the order of their values.
-            pub const ALL: &[Anomaly] = &[$(Anomaly::$name),+];
-
-            /// A short name for counters and machines.
-            pub fn symbol(self) -> &'static str {
-                match self { $(Anomaly::$name => $symbol),+ }
-            }
-
-            /// One sentence for people.
-            pub fn sentence(self) -> &'static str {
-                match self { $(Anomaly::$name => $sentence),+ }
-            }
-        }
-    };
-}
-
-anomalies! {
-    /// The acknowledgement is older than anything the receiver could still be told (RFC 5961, 5).
-    AckTooOld => "ack_too_old", "acknowledges data from before the oldest acceptable one";
-    /// It acknowledges more than the other end can have sent.
-    AckUnsent => "ack_unsent", "acknowledges data that was never sent";
-    /// The connection was reset or closed before.
-    AfterClose => "after_close", "arrives after the connection is closed";
-    /// Payload lies behind the FIN.
-    DataAfterFin => "data_after_fin", "carries data behind the end of the stream";
-    /// A segment other than a SYN or RST that an end in SYN-SENT does not take.
-    HandshakeExpected => "handshake_expected", "is no part of the handshake that is due";
-    /// No ACK flag on a segment that needs one (RFC 9293, 3.10.7.4, fifth).
-    NoAck => "no_ack", "lacks the ACK flag";
-    /// Wholly below what was acknowledged, or the SYN again: a duplicate.
-    OldSegment => "old_segment", "lies wholly below what was acknowledged before";
-    /// Right of the window that the receiver advertised.
-    OutOfWindow => "out_of_window", "lies beyond the advertised window";
-    /// The timestamp is older than the last one (RFC 7323, 5).
-    Paws => "paws", "carries a timestamp older than the last one";
-    /// A RST that is not exactly at RCV.NXT (RFC 5961, 3).
-    RstInexact => "rst_inexact", "resets at another place than the next expected one";
-    /// Signed with a key that an ordinary host does not have.
-    Signed => "signed", "carries a signature that the receiver has no key for";
-    /// A SYN inside an established connection (RFC 5961, 4).
-    SynInConnection => "syn_in_connection", "carries a SYN inside a connection";
-    /// SYN together with FIN or RST.
-    SynInvalid => "syn_invalid", "combines SYN with FIN or RST";
-    /// The echoed timestamp was never sent.
-    TimestampEcho => "timestamp_echo", "echoes a timestamp that was never sent";
-    /// Not signed, between hosts that sign.
-    Unsigned => "unsigned", "lacks the signature that the others carry";
-}
-
-impl fmt::Display for Anomaly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.sentence())
-    }
-}
-
 /// What sending a segment said about the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
@@ -103,6 +37,14 @@ pub struct Sent {
     pub syn_data: Option<bool>,
     /// The streams (by the side that receives them) that begin anew: the caller forgets what it holds of them.
     pub restarted: Sides<bool>,
+    /// Payload and FIN are left out by the receiver, for a reason in `odd`; the acknowledgement counts.
+    pub left_out: bool,
+    /// Octets that it acknowledges for the first time, the FIN counted, the SYN not.
+    pub acked: u64,
+    /// It has no room left: its window closed with this segment.
+    pub zero_window: bool,
+    /// What is odd about the segment although its receiver takes it.
+    pub odd: Anomalies,
 }
 
 /// What a segment is going to do to the receiver's stream; nothing has changed yet, so the octets held from before
@@ -114,10 +56,23 @@ pub struct Arrival {
     pub offset: i64,
     /// SYN, FIN or payload that was sent before.
     pub retransmission: bool,
+    /// The payload begins behind a hole.
+    pub out_of_order: bool,
     /// Where the payload differs from octets that are still held.
     pub conflict: Option<Conflict>,
     /// A probe of at most one octet below the next expected one (RFC 9293, 3.8.4).
     pub keep_alive: bool,
+}
+
+/// An octet that its sender called urgent (RFC 9293, 3.8.5), now that everything before it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Urgent {
+    /// Its place.
+    pub offset: Offset,
+    /// What it is; `None` when its content was not captured or is not held.
+    pub octet: Option<u8>,
+    /// It is no part of the stream any more: a reader by offset finds a hole of one octet.
+    pub removed: bool,
 }
 
 /// What a segment did to its receiver.
@@ -130,6 +85,14 @@ pub struct Report {
     pub started: bool,
     /// What happened to the payload.
     pub data: Written,
+    /// The octets that are in order now and were not before, gaps that were skipped not among them.
+    pub in_order: Range,
+    /// Of the octets stored, those that came too late: the stream had gone on behind their gap.
+    pub late: u64,
     /// The stream ended in order with this segment.
     pub fin: bool,
+    /// An urgent octet is in order now.
+    pub urgent: Option<Urgent>,
+    /// What is odd about the segment although its receiver takes it.
+    pub odd: Anomalies,
 }

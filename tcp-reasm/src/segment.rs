@@ -6,12 +6,17 @@ use core::fmt;
 use ringbuf_core::SeqNum;
 use zerocopy::FromBytes;
 
+/// Octets of payload that leave room for a SYN and a FIN.
+const MAX_PAYLOAD: u32 = u32::MAX - 2;
+
 /// Bytes that are no TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SegmentError {
     /// The data offset is below 5 words or points beyond the packet.
     DataOffset,
+    /// More payload than sequence numbers can count. No IP packet is that long.
+    TooLong,
     /// Fewer bytes than the header needs.
     TooShort,
 }
@@ -20,6 +25,7 @@ impl fmt::Display for SegmentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SegmentError::DataOffset => "TCP data offset points outside the segment",
+            SegmentError::TooLong => "TCP payload is longer than sequence numbers can count",
             SegmentError::TooShort => "TCP header is cut short",
         })
     }
@@ -45,10 +51,10 @@ pub struct Segment<'a> {
     /// Urgent pointer; meaningful when [`Flags::URG`] is set.
     pub urgent: u16,
     /// What the options say.
-    pub options: Options,
+    pub options: Options<'a>,
     /// The captured payload. Shorter than `payload_len` when the capture cut the packet.
     pub payload: &'a [u8],
-    /// Octets of payload on the wire.
+    /// Octets of payload on the wire; what `payload` may have beyond counts for nothing.
     pub payload_len: u32,
 }
 
@@ -66,8 +72,10 @@ impl<'a> Segment<'a> {
             return Err(SegmentError::DataOffset);
         }
         let (options, payload) = rest.split_at_checked(options_len).ok_or(SegmentError::TooShort)?;
-        let payload_len =
-            u32::try_from(wire_len - header.header_len()).map_err(|_| SegmentError::DataOffset)?;
+        let payload_len = u32::try_from(wire_len - header.header_len())
+            .ok()
+            .filter(|len| *len <= MAX_PAYLOAD)
+            .ok_or(SegmentError::TooLong)?;
         Ok(Segment {
             src_port: header.src_port.get(),
             dst_port: header.dst_port.get(),
@@ -101,7 +109,13 @@ impl<'a> Segment<'a> {
     /// SEG.LEN: octets of sequence space, SYN and FIN included.
     #[inline]
     pub fn seq_len(&self) -> u32 {
-        self.payload_len + u32::from(self.is_syn()) + u32::from(self.is_fin())
+        self.payload_len.min(MAX_PAYLOAD) + u32::from(self.is_syn()) + u32::from(self.is_fin())
+    }
+
+    /// The octets that a monitor can look at.
+    pub(crate) fn captured(&self) -> &'a [u8] {
+        let len = usize::try_from(self.payload_len).unwrap_or(usize::MAX);
+        self.payload.get(..len).unwrap_or(self.payload)
     }
 
     /// One past the last sequence number that the segment occupies.

@@ -56,6 +56,8 @@ pub enum Trigger {
     ReceivedFin,
     /// It accepted an ACK of its FIN.
     ReceivedAckOfFin,
+    /// What was taken for its FIN was none: octets ran over it before it was accepted.
+    FinVoid,
     /// It sent or accepted a RST.
     Reset,
     /// It accepted a RST for a handshake that it had not begun.
@@ -122,7 +124,7 @@ impl fmt::Display for State {
 
 impl Trigger {
     /// All triggers in the order of their values.
-    pub const ALL: [Trigger; 13] = [
+    pub const ALL: [Trigger; 14] = [
         Trigger::SentSyn,
         Trigger::SentSynAck,
         Trigger::SentAck,
@@ -133,6 +135,7 @@ impl Trigger {
         Trigger::ReceivedAckOfSyn,
         Trigger::ReceivedFin,
         Trigger::ReceivedAckOfFin,
+        Trigger::FinVoid,
         Trigger::Reset,
         Trigger::ResetPassive,
         Trigger::Expired,
@@ -146,8 +149,8 @@ pub const TRANSITIONS: &[(State, Trigger, State)] = {
         TimeWait,
     };
     use Trigger::{
-        Expired, ReceivedAckOfFin, ReceivedAckOfSyn, ReceivedFin, ReceivedSyn, ReceivedSynAck, Reset,
-        ResetPassive, SentAck, SentFin, SentFinCrossing, SentSyn, SentSynAck,
+        Expired, FinVoid, ReceivedAckOfFin, ReceivedAckOfSyn, ReceivedFin, ReceivedSyn, ReceivedSynAck,
+        Reset, ResetPassive, SentAck, SentFin, SentFinCrossing, SentSyn, SentSynAck,
     };
     &[
         (Closed, SentSyn, SynSent),
@@ -156,7 +159,8 @@ pub const TRANSITIONS: &[(State, Trigger, State)] = {
         (Listen, ReceivedSyn, SynReceived),
         (SynSent, ReceivedSyn, SynReceived), // simultaneous open
         (SynSent, ReceivedSynAck, Established),
-        (SynSent, SentAck, Established), // the SYN/ACK was not captured
+        (SynSent, SentAck, Established),     // the SYN/ACK was not captured
+        (SynReceived, SentAck, Established), // the ACK of the SYN/ACK was not captured
         (SynReceived, ReceivedAckOfSyn, Established),
         (SynReceived, ReceivedSynAck, Established), // simultaneous open, second half
         (SynReceived, ReceivedFin, CloseWait),
@@ -170,6 +174,9 @@ pub const TRANSITIONS: &[(State, Trigger, State)] = {
         (CloseWait, SentFinCrossing, Closing), // it was in FIN-WAIT-1 when it got the peer's FIN
         (Closing, ReceivedAckOfFin, TimeWait),
         (LastAck, ReceivedAckOfFin, Closed),
+        (FinWait1, FinVoid, Established),
+        (Closing, FinVoid, CloseWait),
+        (LastAck, FinVoid, CloseWait),
         (SynReceived, ResetPassive, Listen), // 3.10.7.4, second check: after a passive OPEN
         (Listen, Reset, Closed),
         (SynSent, Reset, Closed),

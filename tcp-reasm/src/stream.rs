@@ -1,5 +1,6 @@
 //! The octets that one side receives: where the stream stands, what the receiver has acknowledged, where it ends.
 
+use crate::report::Urgent;
 use crate::segment::Segment;
 use ringbuf_core::overlap::Resolve;
 use ringbuf_core::store::Flat;
@@ -20,6 +21,20 @@ pub struct Buffer<'a, S, R, const N: usize> {
 /// A buffer that no stream has: for calls without memory.
 pub const NO_BUFFER: Option<Buffer<'static, Flat<[u8; 0]>, Overlap, 0>> = None;
 
+/// What becomes of octets that their sender calls urgent (RFC 9293, 3.8.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum UrgentPolicy {
+    /// They stay in the stream, and their place is told: an application with `SO_OOBINLINE`.
+    #[default]
+    Inline,
+    /// The octet that the pointer means is taken out of the stream when it is in order, and told: what an application
+    /// of Linux reads that does not ask for urgent data. Of two pointers at once the later one counts.
+    OutOfBand,
+    /// Segments with the URG flag are refused: for boxes that drop what their monitor refuses.
+    Drop,
+}
+
 /// One receive stream. It holds no octets: they are in a [`Buffer`] that is passed in, or nowhere when only the
 /// position matters.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +48,32 @@ pub struct Stream {
     ahead: u32,
     /// The widest window ever advertised, octets.
     widest: u32,
+    /// Sequence number of the octet that was called urgent last.
+    urgent: SeqNum,
     /// `base` is known.
     placed: bool,
     /// `base` was taken from the first segment seen, not from a SYN.
     midstream: bool,
+    /// `base` is what an ACK said; the SYN/ACK before it was not seen.
+    pub(crate) guessed: bool,
     /// The receiver acknowledged something.
     has_acked: bool,
+    /// The urgent octet has not come yet.
+    urgent_pending: bool,
+    /// The urgent octet was taken out of the stream.
+    urgent_removed: bool,
+    /// Octets wait behind a hole.
+    holds_early: bool,
+    pub(crate) urgent_policy: UrgentPolicy,
+}
+
+/// What an acknowledgement said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    /// Octets acknowledged for the first time.
+    pub(crate) fresh: u64,
+    /// The window's right edge moved left.
+    pub(crate) shrunk: bool,
 }
 
 impl Stream {
@@ -50,9 +85,15 @@ impl Stream {
             base: SeqNum(0),
             ahead: 0,
             widest: 0,
+            urgent: SeqNum(0),
             placed: false,
             midstream: false,
+            guessed: false,
             has_acked: false,
+            urgent_pending: false,
+            urgent_removed: false,
+            holds_early: false,
+            urgent_policy: UrgentPolicy::Inline,
         }
     }
 
@@ -92,6 +133,12 @@ impl Stream {
         self.placed && (self.acked > self.window.next() || !self.has_acked)
     }
 
+    /// The last `count` octets before `next`.
+    pub(crate) fn last_octets(&self, count: u64) -> Range {
+        let end = self.next();
+        Range { start: Offset(end.0.saturating_sub(count)), end }
+    }
+
     /// What the receiver expects next, by the octets seen and by what it acknowledged: RCV.NXT as an offset.
     pub fn rcv_nxt(&self) -> Offset {
         self.window.next().max(self.acked)
@@ -105,6 +152,25 @@ impl Stream {
     /// One past the last offset that the receiver has room for; `None` while it advertised nothing.
     pub fn edge(&self) -> Option<Offset> {
         self.has_acked.then(|| self.acked.saturating_add(self.ahead.into()))
+    }
+
+    /// Whether the stream has its place for good, and no octet in it is about to be urgent.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.placed && !self.guessed && !self.urgent_pending
+    }
+
+    /// Whether payload is the next in order, and fits into the advertised window.
+    #[inline]
+    pub(crate) fn is_next(&self, segment: &Segment<'_>) -> bool {
+        let next = self.next();
+        self.acked <= next
+            && next.seq(self.base) == segment.seq
+            && self.edge().is_none_or(|edge| next.saturating_add(segment.payload_len.into()) <= edge)
+    }
+
+    /// Whether octets wait behind a hole.
+    pub fn holds_early(&self) -> bool {
+        self.holds_early
     }
 
     /// The widest window that the receiver ever advertised, octets.
@@ -125,8 +191,14 @@ impl Stream {
 
     /// Sets offset 0 from a SYN.
     pub(crate) fn place(&mut self, base: SeqNum) {
-        let fresh = Stream::new(self.window);
-        *self = Stream { base, placed: true, ahead: self.ahead, widest: self.widest, ..fresh };
+        *self = Stream {
+            base,
+            placed: true,
+            ahead: self.ahead,
+            widest: self.widest,
+            urgent_policy: self.urgent_policy,
+            ..Stream::new(self.window)
+        };
     }
 
     /// Sets offset 0 from the first payload seen.
@@ -141,36 +213,60 @@ impl Stream {
         self.ahead = self.ahead.max(window);
     }
 
-    /// The receiver acknowledged everything below `ack` and advertised `window` octets beyond.
-    pub(crate) fn acknowledge(&mut self, ack: SeqNum, window: u32) {
+    /// The receiver acknowledged everything below `ack` and advertised `window` octets beyond, in steps of `step`.
+    pub(crate) fn acknowledge(&mut self, ack: SeqNum, window: u32, step: u32) -> Acknowledged {
         self.widest = self.widest.max(window);
         // Before the stream begins, or before what was seen of it, there is nothing to acknowledge.
         let Some(ack) = u64::try_from(self.position(ack)).ok().map(Offset).filter(|_| self.placed) else {
-            return;
+            return Acknowledged::default();
         };
+        let mut told = Acknowledged::default();
         if ack >= self.acked {
-            let moved = u32::try_from(ack.since(self.acked)).unwrap_or(u32::MAX);
-            self.ahead = self.ahead.saturating_sub(moved).max(window);
+            told.fresh = ack.since(self.acked);
+            let left = self.ahead.saturating_sub(u32::try_from(told.fresh).unwrap_or(u32::MAX));
+            told.shrunk = self.has_acked && u64::from(window) + u64::from(step) <= left.into();
+            self.ahead = left.max(window);
             self.acked = ack;
         }
         self.has_acked = true;
+        told
     }
 
-    /// Stores payload, or only follows its position when there is no buffer.
+    /// Stores payload, or only follows its position when there is no buffer. Returns what became of it, and how many of
+    /// the octets stored came too late: behind them the stream had gone on.
     pub(crate) fn store<S: Store, R: Resolve, const N: usize>(
         &mut self,
         segment: &Segment<'_>,
-        buffer: Option<Buffer<'_, S, R, N>>,
-    ) -> Written {
+        buffer: Option<&mut Buffer<'_, S, R, N>>,
+    ) -> (Written, u64) {
         let at = self.position(segment.data_seq());
-        let Some(buffer) = buffer else { return self.follow(at, segment.payload_len) };
+        // After 2^31 octets its place means another octet.
+        self.urgent_removed = self.urgent_removed && self.urgent_offset() < self.next();
+        let Some(buffer) = buffer else { return (self.follow(at, segment.payload_len), 0) };
         // Octets before the stream (a SYN's place, or older) are trimmed.
-        let before = usize::try_from(-at.min(0)).unwrap_or(usize::MAX).min(segment.payload.len());
-        let payload = segment.payload.get(before..).unwrap_or_default();
+        let before = usize::try_from(-at.min(0)).unwrap_or(usize::MAX).min(segment.captured().len());
+        let payload = segment.captured().get(before..).unwrap_or_default();
         let offset = Offset(at.max(0).cast_unsigned());
-        let mut done = self.window.write(buffer.frags, buffer.store, buffer.policy, offset, payload);
+        let late = self.fresh_below_next(buffer.frags, offset, payload.len());
+        let mut done = self.window.write(buffer.frags, buffer.store, &mut buffer.policy, offset, payload);
         done.stale += before as u64;
-        done
+        if late > 0 && self.urgent_removed {
+            // What was taken out stays out.
+            let lost = self.window.exclude(buffer.frags, buffer.store, self.urgent_offset());
+            done.overrun += lost.unwrap_or(0);
+        }
+        self.holds_early = buffer.frags.above(self.next()).is_some();
+        (done, late)
+    }
+
+    /// Of `len` octets at `at`, those below `next` that are not held but could be: they fill a skipped gap.
+    fn fresh_below_next<const N: usize>(&self, frags: &FragList<N>, at: Offset, len: usize) -> u64 {
+        if frags.is_empty() || at >= self.next() {
+            return 0; // below `next` there is nothing but the run
+        }
+        let len = self.next().since(at).min(len as u64);
+        let plan = self.window.plan(frags, at, usize::try_from(len).unwrap_or(usize::MAX));
+        plan.range.len().saturating_sub(plan.duplicate)
     }
 
     /// Without a buffer the stream stands where in-order payload ends or the receiver's acknowledgement is.
@@ -178,14 +274,59 @@ impl Stream {
         let end = at.saturating_add(len.into()).max(0).cast_unsigned();
         let next = self.rcv_nxt().0;
         if at.max(0).cast_unsigned() > next || end <= next {
+            self.holds_early |= end > next;
             return Written::default();
         }
+        self.holds_early = false;
         self.pass_to(Offset(end));
         Written { advanced: end - next, fresh: end - next, ..Written::default() }
     }
 
+    fn urgent_offset(&self) -> Offset {
+        Offset(self.position(self.urgent).max(0).cast_unsigned())
+    }
+
+    /// Takes the urgent pointer of a segment, by the rules of Linux: what is in order already cannot become urgent, and
+    /// of two pointers the later one counts. Returns whether the octet of an earlier one became an ordinary one.
+    pub(crate) fn point_urgent(&mut self, segment: &Segment<'_>) -> bool {
+        // RFC 9293, 3.8.5: the pointer is meant to name the last urgent octet, in use it names the one behind it.
+        let place = segment.seq + u32::from(segment.urgent.saturating_sub(1));
+        let moved = self.urgent_pending && self.urgent.lt(place);
+        let again = self.urgent_pending && !moved;
+        if !self.placed || again || self.position(place) < self.next().0.cast_signed() {
+            return false;
+        }
+        (self.urgent, self.urgent_pending, self.urgent_removed) = (place, true, false);
+        moved
+    }
+
+    /// The urgent octet, once it is in order; it may be taken out of the stream. What has to go for that is added to
+    /// `overrun`.
+    pub(crate) fn take_urgent<S: Store, R, const N: usize>(
+        &mut self,
+        buffer: Option<&mut Buffer<'_, S, R, N>>,
+        overrun: &mut u64,
+    ) -> Option<Urgent> {
+        if !self.urgent_pending || self.urgent_offset() >= self.next() {
+            return None;
+        }
+        self.urgent_pending = false;
+        let offset = self.urgent_offset();
+        let mut urgent = Urgent { offset, octet: None, removed: false };
+        if let Some(buffer) = buffer.filter(|_| self.window.run().contains(offset)) {
+            urgent.octet = buffer.store.piece(Range::at(offset, 1)).first().copied();
+            let removes = self.urgent_policy != UrgentPolicy::Inline;
+            let lost = removes.then(|| self.window.exclude(buffer.frags, buffer.store, offset)).flatten();
+            *overrun += lost.unwrap_or(0);
+            urgent.removed = lost.is_some();
+            self.holds_early = buffer.frags.above(self.next()).is_some();
+        }
+        self.urgent_removed = urgent.removed;
+        Some(urgent)
+    }
+
     /// Forgets the held octets below `offset`, and returns how many; the stream's position does not change.
-    pub fn release<S: Store, const N: usize>(
+    pub(crate) fn release<S: Store, const N: usize>(
         &mut self,
         frags: &mut FragList<N>,
         store: &mut S,
@@ -197,6 +338,26 @@ impl Stream {
     /// Moves `next` without octets: nothing is held.
     pub(crate) fn pass_to(&mut self, next: Offset) {
         self.window = self.window.restarted_at(next);
+    }
+
+    /// Takes back what is in order from `next` on.
+    pub(crate) fn retract(&mut self, next: Offset) {
+        self.window.retract(next);
+    }
+
+    /// The stream ends at `end`: what lies behind is forgotten. Returns how far `next` moved back.
+    pub(crate) fn cut<S, R, const N: usize>(
+        &mut self,
+        end: Offset,
+        buffer: Option<&mut Buffer<'_, S, R, N>>,
+    ) -> u64 {
+        let back = self.next().since(end);
+        self.retract(end);
+        if let Some(buffer) = buffer {
+            buffer.frags.trim_above(end);
+        }
+        self.holds_early = false;
+        back
     }
 
     /// Goes on behind the acknowledged hole; `None` when there is none.
@@ -235,7 +396,7 @@ mod tests {
         let mut at = 0_u64;
         while at < 3 << 33 {
             at += 0x7000_0000;
-            s.acknowledge(Offset(at).seq(SeqNum(0xffff_ff00)), 1000);
+            let _ = s.acknowledge(Offset(at).seq(SeqNum(0xffff_ff00)), 1000, 1);
             assert_eq!((s.acked(), s.edge()), (Offset(at), Some(Offset(at + 1000))));
         }
         assert_eq!(s.position(Offset(at).seq(SeqNum(0xffff_ff00))), at.cast_signed());
@@ -244,12 +405,12 @@ mod tests {
     #[test]
     fn the_right_edge_never_moves_left() {
         let mut s = placed(1);
-        s.acknowledge(SeqNum(1), 100);
-        s.acknowledge(SeqNum(11), 20);
+        let _ = s.acknowledge(SeqNum(1), 100, 1);
+        let _ = s.acknowledge(SeqNum(11), 20, 1);
         assert_eq!(s.edge(), Some(Offset(100)));
-        s.acknowledge(SeqNum(1), 5000); // an old one says nothing
+        let _ = s.acknowledge(SeqNum(1), 5000, 1); // an old one says nothing
         assert_eq!((s.edge(), s.acked()), (Some(Offset(100)), Offset(10)));
-        s.acknowledge(SeqNum(101), 20);
+        let _ = s.acknowledge(SeqNum(101), 20, 1);
         assert_eq!(s.edge(), Some(Offset(120)));
     }
 
@@ -258,15 +419,17 @@ mod tests {
         let mut s = placed(0);
         let (mut frags, mut ring) = (FragList::<4>::new(), Flat::new([0_u8; 64]));
         let segment = Segment::build(10, 0, crate::Flags::ACK, b"later");
-        let _ =
-            s.store(&segment, Some(Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First }));
+        let _ = s.store(
+            &segment,
+            Some(&mut Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First }),
+        );
         let unheard = s.missing(Some(&frags), None);
         assert_eq!(unheard, Some(Range::new(0, 10)), "a receiver that was never heard cannot acknowledge");
-        s.acknowledge(SeqNum(0), 9);
+        let _ = s.acknowledge(SeqNum(0), 9, 1);
         assert_eq!(s.missing(Some(&frags), None), None, "nothing is acknowledged");
-        s.acknowledge(SeqNum(4), 9);
+        let _ = s.acknowledge(SeqNum(4), 9, 1);
         assert_eq!(s.missing(Some(&frags), None), Some(Range::new(0, 4)));
-        s.acknowledge(SeqNum(15), 9);
+        let _ = s.acknowledge(SeqNum(15), 9, 1);
         assert_eq!(s.missing(Some(&frags), None), Some(Range::new(0, 10)));
         assert_eq!(s.missing(Some(&frags), Some(Offset(6))), Some(Range::new(0, 6)));
         let gap = s.skip(None, Some(Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First }));
@@ -277,11 +440,12 @@ mod tests {
     fn without_a_buffer_positions_are_followed() {
         let mut s = placed(0);
         let segment = |seq, data| Segment::build(seq, 0, crate::Flags::ACK, data);
-        assert_eq!(s.store(&segment(0, b"abc"), NO_BUFFER).advanced, 3);
-        assert_eq!(s.store(&segment(10, b"abc"), NO_BUFFER).advanced, 0);
-        s.acknowledge(SeqNum(10), 100);
+        let mut none = NO_BUFFER;
+        assert_eq!(s.store(&segment(0, b"abc"), none.as_mut()).0.advanced, 3);
+        assert_eq!(s.store(&segment(10, b"abc"), none.as_mut()).0.advanced, 0);
+        let _ = s.acknowledge(SeqNum(10), 100, 1);
         assert_eq!(s.rcv_nxt(), Offset(10));
-        assert_eq!(s.store(&segment(8, b"abc"), NO_BUFFER).advanced, 1);
+        assert_eq!(s.store(&segment(8, b"abc"), none.as_mut()).0.advanced, 1);
         assert_eq!(s.next(), Offset(11));
     }
 }

@@ -3,11 +3,12 @@
 
 mod support;
 
+use ringbuf_core::Offset;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
 use support::*;
-use tcp_reasm::options::Options;
-use tcp_reasm::{Anomaly, Conn, Flags, State, Strictness, Verdict};
+use tcp_reasm::options::{Options, Signature};
+use tcp_reasm::{Anomaly, Conn, Flags, Segment, State, Strictness, UrgentPolicy, Verdict};
 
 const INEXACT: Verdict = Verdict::Refuse(Anomaly::RstInexact);
 
@@ -157,10 +158,18 @@ fn acknowledgements_in_the_handshake_must_be_exact() {
 #[test]
 fn a_refused_syn_is_forgotten_once_the_server_goes_on() {
     let forged = |l: &mut Link| l.send(S, 777_777, 5001, Flags::SYN | Flags::ACK, b"");
-    let mut l = Link::established();
+    let lossy = || {
+        let mut l = Link::established();
+        l.conn.set_strictness(Strictness::Lossy);
+        l
+    };
+    let mut l = lossy();
     assert!(!l.send(C, 5000, 0, Flags::SYN, b"").is_accept());
     assert_eq!(forged(&mut l), Verdict::Restart, "the server answers at once: it had forgotten");
     let mut l = Link::established();
+    assert!(!l.send(C, 5000, 0, Flags::SYN, b"").is_accept());
+    assert_ne!(forged(&mut l), Verdict::Restart, "a server in view forgets nothing");
+    let mut l = lossy();
     assert!(!l.send(C, 5000, 0, Flags::SYN, b"").is_accept());
     l.data(C, 0, 0, "one").data(S, 0, 3, "and on");
     assert_ne!(forged(&mut l), Verdict::Restart);
@@ -179,6 +188,114 @@ fn octets_of_a_syn_give_way_when_they_come_again_although_the_syn_ack_was_not_ca
 }
 
 #[test]
+fn an_urgent_octet_of_a_syn_that_is_not_acknowledged_leaves_no_trace() {
+    for policy in [UrgentPolicy::Inline, UrgentPolicy::OutOfBand] {
+        let mut l = Link::new();
+        l.conn.set_urgent_policy(S, policy);
+        let syn = with(Options::default(), C, -1, 0, Flags::SYN | Flags::URG, b"EVIL");
+        assert!(l.play(C, &Segment { urgent: 2, ..syn }).is_accept());
+        l.syn_ack().data(C, 0, 0, "GOOD");
+        assert_eq!((l.text(S).as_str(), l.conn.stream(S).next()), ("GOOD", Offset(4)), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_reset_is_held_against_what_little_is_known_of_a_connection() {
+    let mut l = Link::over(Conn::midstream(Window::new(256)));
+    l.conn.set_strictness(Strictness::Lossy);
+    l.ack(C, 500, 0); // no payload yet, but a place
+    assert_eq!(l.send(C, 7777, 0, Flags::RST, b""), INEXACT);
+    assert!(l.send(C, 500, 0, Flags::RST, b"").is_accept());
+    assert!(l.conn.was_reset());
+}
+
+#[test]
+fn what_is_sent_at_a_handshake_with_an_old_acknowledgement_was_not_sent() {
+    let mut l = Link::new();
+    l.syn().syn_ack();
+    assert_eq!(l.send(C, 40, -5, Flags::ACK, b"EVIL"), Verdict::Refuse(Anomaly::AckTooOld));
+    l.ack(C, 0, 0).data(C, 0, 0, "GOOD");
+    assert_eq!(l.send(S, 0, 44, Flags::ACK, b""), Verdict::Refuse(Anomaly::AckUnsent));
+}
+
+/// A SYN that nobody sent, and its answer.
+fn forged_handshake(l: &mut Link) -> Verdict {
+    assert!(!l.send(C, 777_777, 0, Flags::SYN, b"").is_accept());
+    l.send(S, 888_888, 777_778, Flags::SYN | Flags::ACK, b"")
+}
+
+#[test]
+fn a_forged_handshake_ends_no_connection_that_is_alive() {
+    let mut l = Link::established();
+    l.fin(C, 0, 0).ack(S, 0, 1);
+    assert_eq!(l.states(), (State::FinWait2, State::CloseWait));
+    assert!(!forged_handshake(&mut l).is_accept());
+    l.data(S, 0, 1, "GOOD");
+    assert_eq!(l.text(C), "GOOD");
+    let mut l = Link::new();
+    l.syn().syn_ack();
+    assert_eq!(forged_handshake(&mut l), Verdict::Refuse(Anomaly::SynAckUnexpected));
+    l.ack(C, 0, 0).data(C, 0, 0, "GOOD");
+    assert_eq!(l.text(S), "GOOD");
+}
+
+#[test]
+fn the_true_answer_counts_although_a_forged_one_answers_a_forged_syn_before() {
+    let mut l = Link::new();
+    l.syn();
+    assert!(forged_handshake(&mut l).is_accept(), "which SYN is forged cannot be told");
+    assert_eq!(l.send(S, -1, 0, Flags::SYN | Flags::ACK, b""), Verdict::Restart);
+}
+
+#[test]
+fn a_guessed_handshake_is_certain_once_the_server_is_heard() {
+    let mut l = Link::new();
+    l.syn().ack(C, 0, 0).data(C, 0, 0, "GET").data(S, 0, 3, "answer");
+    assert!(!l.send(S, 888_888, 3, Flags::SYN | Flags::ACK, b"").is_accept());
+    l.data(C, 3, 6, " on");
+    assert_eq!((l.text(S).as_str(), l.text(C).as_str()), ("GET on", "answer"));
+}
+
+#[test]
+fn a_refused_segment_moves_no_place_of_a_reset() {
+    let mut l = Link::new();
+    let sack = Options { sack_permitted: true, ..Options::default() };
+    assert!(l.play(C, &with(sack, C, -1, 0, Flags::SYN, b"")).is_accept());
+    assert!(l.play(S, &with(sack, S, -1, 0, Flags::SYN | Flags::ACK, b"")).is_accept());
+    l.ack(C, 0, 0).data(C, 0, 0, "aaaa").ack(S, 0, 4).data(C, 10, 0, "bbbb");
+    assert_eq!(l.send(C, 20_000, -1_000_000, Flags::ACK, b"x"), Verdict::Refuse(Anomaly::AckTooOld));
+    assert_eq!(l.send(C, 20_001, 0, Flags::RST, b""), INEXACT);
+}
+
+#[test]
+fn an_octet_that_was_acknowledged_before_it_came_is_no_keep_alive() {
+    let mut l = Link::established();
+    l.conn.set_strictness(Strictness::Lossy);
+    l.ack(S, 0, 1).data(C, 0, 0, "a").data(C, 1, 0, "b");
+    assert_eq!(l.text(S), "ab");
+}
+
+#[test]
+fn a_stream_picked_up_in_the_middle_begins_where_its_receiver_says() {
+    let mut l = Link::over(Conn::midstream(Window::new(256)));
+    l.data(S, 0, 500, "download").data(S, 8, 500, "more");
+    assert_eq!(l.send(C, 2_000_000_000, 0, Flags::ACK, b"EVIL"), Verdict::Refuse(Anomaly::OutOfWindow));
+    assert_eq!(l.send(C, 2_000_000_000, 0, Flags::RST, b""), INEXACT);
+    l.data(C, 500, 12, "GOOD");
+    assert_eq!(l.text(S), "GOOD");
+}
+
+#[test]
+fn options_that_no_parser_makes_are_cut_to_what_can_be() {
+    let mut l = Link::new();
+    let wide = Options { window_scale: Some(u8::MAX), ..Options::default() };
+    assert!(l.play(C, &with(wide, C, -1, 0, Flags::SYN, b"")).is_accept());
+    assert!(l.play(S, &with(wide, S, -1, 0, Flags::SYN | Flags::ACK, b"")).is_accept());
+    l.ack(C, 0, 0);
+    assert_eq!(l.states(), (State::Established, State::Established));
+}
+
+#[test]
 fn the_right_edge_of_the_window_is_exact() {
     let wide = || {
         let mut l = Link::over(Conn::new(Window::new(1 << 20)));
@@ -186,16 +303,15 @@ fn the_right_edge_of_the_window_is_exact() {
         l.syn().syn_ack().ack(C, 0, 0).ack(S, 0, 0); // windows of 65,535 without scale
         l
     };
-    let cases = [(65_534, b"x", true), (65_535, b"x", false), (65_536, b"x", false)];
-    for (at, data, taken) in cases {
-        assert_eq!(wide().send(C, at, 0, Flags::ACK, data).is_accept(), taken, "{at}");
-    }
+    assert_eq!(wide().left_out(C, 65_534, b"x"), None);
+    assert_eq!(wide().left_out(C, 65_535, b"x"), Some(Anomaly::OutOfWindow));
+    assert_eq!(wide().send(C, 65_536, 0, Flags::ACK, b"x"), Verdict::Refuse(Anomaly::OutOfWindow));
     assert!(wide().send(C, 65_535, 0, Flags::ACK, b"").is_accept(), "no octet lies beyond");
     // A capture that may lack the ACK which moved the edge gives a window more.
     for (at, taken) in [(131_069, true), (131_070, false)] {
         let mut l = wide();
         l.conn.set_strictness(Strictness::Lossy);
-        assert_eq!(l.send(C, at, 0, Flags::ACK, b"x").is_accept(), taken, "{at}");
+        assert_eq!(l.left_out(C, at, b"x").is_none(), taken, "{at}");
     }
 }
 
@@ -237,7 +353,7 @@ fn an_acknowledgement_of_what_was_not_sent_carries_nothing_in() {
 
 #[test]
 fn hosts_with_a_key_take_signed_segments_and_no_others() {
-    let signed = Options { signed: true, ..Options::default() };
+    let signed = Options { signature: Some(Signature::Md5), ..Options::default() };
     let mut l = Link::new();
     assert!(l.play(C, &with(signed, C, -1, 0, Flags::SYN, b"")).is_accept());
     assert!(l.play(S, &with(signed, S, -1, 0, Flags::SYN | Flags::ACK, b"")).is_accept());
@@ -254,9 +370,11 @@ fn hosts_with_a_key_take_signed_segments_and_no_others() {
 fn nothing_follows_a_fin_not_even_one_octet() {
     let mut l = Link::established();
     l.data(C, 0, 0, "ab").fin(C, 2, 0);
-    assert_eq!(l.send(C, 2, 0, Flags::ACK, b"x"), Verdict::Refuse(Anomaly::DataAfterFin));
-    assert_eq!(l.send(C, 1, 0, Flags::ACK, b"bx"), Verdict::Refuse(Anomaly::DataAfterFin));
-    assert!(l.send(C, 1, 0, Flags::ACK, b"b").is_accept());
+    assert_eq!(l.left_out(C, 2, b"x"), Some(Anomaly::DataAfterFin));
+    assert_eq!(l.left_out(C, 1, b"b"), None);
+    assert_eq!((l.text(S).as_str(), l.conn.state(S)), ("ab", State::CloseWait));
+    assert_eq!(l.left_out(C, 1, b"bxy"), Some(Anomaly::DataAfterFin));
+    assert_eq!((l.text(S).as_str(), l.conn.state(S)), ("ab", State::Closed), "Linux resets");
 }
 
 #[test]

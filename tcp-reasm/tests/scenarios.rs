@@ -6,8 +6,8 @@ mod support;
 use ringbuf_core::Range;
 use ringbuf_core::window::Window;
 use support::*;
-use tcp_reasm::options::Options;
-use tcp_reasm::{Anomaly, Conn, Flags, Segment, State, Verdict};
+use tcp_reasm::options::{Options, Signature};
+use tcp_reasm::{Anomaly, Conn, Flags, Segment, State, Strictness, Verdict};
 
 #[test]
 fn three_way_handshake_and_orderly_close() {
@@ -80,7 +80,7 @@ fn only_an_exact_reset_resets() {
     l.data(C, 0, 0, "GOOD");
     assert!(l.send(C, 4, 0, Flags::RST, b"payload of a reset").is_accept());
     assert_eq!((l.states(), l.text(S).as_str()), ((State::Closed, State::Closed), "GOOD"));
-    assert_eq!(l.send(C, 4, 0, Flags::ACK, b"late"), Verdict::Refuse(Anomaly::AfterClose));
+    assert_eq!(l.send(C, 4, 0, Flags::ACK, b"late"), Verdict::Refuse(Anomaly::AfterReset));
 }
 
 #[test]
@@ -131,7 +131,8 @@ fn old_timestamps_and_signatures_are_refused() {
     let old = and(Segment::build(c, s, Flags::ACK, b"EVIL"), ts(4000, 9000));
     assert_eq!(l.play(C, &old), Verdict::Refuse(Anomaly::Paws));
     let signed = Segment::build(c, s, Flags::RST, b"");
-    let signed = Segment { options: Options { signed: true, ..Options::default() }, ..signed };
+    let signed =
+        Segment { options: Options { signature: Some(Signature::Md5), ..Options::default() }, ..signed };
     assert_eq!(l.play(C, &signed), Verdict::Refuse(Anomaly::Signed));
     assert!(l.send(C, 0, 0, Flags::ACK, b"GOOD").is_accept(), "a missing timestamp is taken");
     assert_eq!(l.text(S), "GOOD");
@@ -144,7 +145,7 @@ fn a_fin_ahead_of_a_hole_waits_and_moves_with_what_runs_over_it() {
     assert_eq!(l.conn.state(S), State::Established);
     l.data(C, 0, 0, "GOOD");
     assert_eq!((l.conn.state(S), l.last.1.fin), (State::CloseWait, true));
-    assert_eq!(l.send(C, 5, 0, Flags::ACK, b"more"), Verdict::Refuse(Anomaly::DataAfterFin));
+    assert_eq!(l.left_out(C, 5, b"more"), Some(Anomaly::DataAfterFin));
 
     let mut l = Link::established();
     l.fin(C, 4, 0).data(C, 0, 0, "GOODEVIL");
@@ -153,7 +154,7 @@ fn a_fin_ahead_of_a_hole_waits_and_moves_with_what_runs_over_it() {
 
 #[test]
 fn octets_in_a_syn_count_when_they_are_acknowledged() {
-    for (acked, rest, expected) in [(3, "def", "abcdef"), (0, "ABCdef", "ABCdef")] {
+    for (acked, rest, expected) in [(3, "def", "abcdef"), (2, "Cdef", "abCdef"), (0, "ABCdef", "ABCdef")] {
         let mut l = Link::new();
         assert!(l.send(C, -1, 0, Flags::SYN, b"abc").is_accept());
         assert_eq!(l.last.1.data.advanced, 0, "nothing is told before the server decides");
@@ -210,10 +211,19 @@ fn port_reuse_is_a_new_connection() {
     l.fin(C, 0, 0).fin(S, 0, 1).ack(C, 1, 1);
     assert!(l.conn.is_over());
     assert_eq!(l.send(C, 5000, 0, Flags::SYN, b""), Verdict::Restart);
-    assert_ne!(l.send(C, -1, 0, Flags::SYN, b""), Verdict::Restart, "the old SYN again");
+    assert_eq!(l.send(C, -1, 0, Flags::SYN, b""), Verdict::Restart, "a listener takes any number");
+
+    // A server in TIME-WAIT takes what is newer.
+    let mut l = Link::established();
+    l.fin(S, 0, 0).fin(C, 0, 1).ack(S, 1, 1);
+    assert_eq!(l.states(), (State::Closed, State::TimeWait));
+    assert_eq!(l.send(C, -1, 0, Flags::SYN, b""), Verdict::Refuse(Anomaly::SynInTimeWait));
+    assert_eq!(l.send(C, 1, 0, Flags::SYN, b""), Verdict::Refuse(Anomaly::SynInTimeWait));
+    assert_eq!(l.send(C, 2, 0, Flags::SYN, b""), Verdict::Restart);
 
     // The old connection's end was not captured; the server answers the new SYN.
     let mut l = Link::established();
+    l.conn.set_strictness(Strictness::Lossy);
     assert_eq!(l.send(C, 5000, 0, Flags::SYN, b""), Verdict::Refuse(Anomaly::SynInConnection));
     assert_eq!(l.send(S, 7000, 5001, Flags::SYN | Flags::ACK, b""), Verdict::Restart);
 }
@@ -264,4 +274,57 @@ fn probes_and_repeats_are_told_apart() {
     assert_eq!(l.text(S), "GOODMORE");
     l.fin(C, 8, 0);
     assert!(arriving(&l, 8, Flags::ACK | Flags::FIN, b"").retransmission);
+}
+
+#[test]
+fn stacks_differ_where_they_are_said_to() {
+    use Strictness::{Linux, LinuxBefore68, Lossy, Rfc9293};
+    let with_sack = Options { sack_permitted: true, ..Options::default() };
+    let early = |l: &mut Link| {
+        let _ = l.data(C, 10, 0, "early");
+    };
+    // A RST at the right edge of what came early, with SACK; one just below RCV.NXT after a FIN; an ACK from before the
+    // first one; payload of a SYN/ACK; a SYN below the last number in TIME-WAIT; a timestamp one tick back.
+    for (strictness, expected) in [
+        (Linux, [true, true, false, false, false, true]),
+        (LinuxBefore68, [true, true, true, false, false, true]),
+        (Rfc9293, [false, false, true, true, true, false]),
+        (Lossy, [true, true, true, false, false, true]),
+    ] {
+        let strict = |mut l: Link| {
+            l.conn.set_strictness(strictness);
+            l
+        };
+        let mut l = strict(Link::new());
+        assert!(l.play(C, &with(with_sack, C, -1, 0, Flags::SYN, b"")).is_accept());
+        assert!(l.play(S, &with(with_sack, S, -1, 0, Flags::SYN | Flags::ACK, b"")).is_accept());
+        l.ack(C, 0, 0);
+        early(&mut l);
+        let at_edge = l.send(C, 15, 0, Flags::RST, b"").is_accept();
+
+        let mut l = strict(Link::established());
+        l.fin(C, 0, 0).ack(S, 0, 1);
+        let below_fin = l.send(C, 0, 0, Flags::RST, b"").is_accept();
+
+        let old_ack = strict(Link::established()).send(C, 0, -1, Flags::ACK, b"data").is_accept();
+
+        let mut l = strict(Link::new());
+        l.syn();
+        assert!(l.send(S, -1, 0, Flags::SYN | Flags::ACK, b"hello").is_accept());
+        let syn_ack_data = l.text(C) == "hello";
+
+        let mut l = strict(Link::established());
+        l.fin(S, 0, 0).fin(C, 0, 1).ack(S, 1, 1);
+        let old_syn = l.send(C, -1000, 0, Flags::SYN, b"") == Verdict::Restart;
+
+        let mut l = strict(Link::new());
+        assert!(l.play(C, &with(ts(5000, 0), C, -1, 0, Flags::SYN, b"")).is_accept());
+        assert!(l.play(S, &with(ts(9000, 5000), S, -1, 0, Flags::SYN | Flags::ACK, b"")).is_accept());
+        assert!(l.play(C, &with(ts(5001, 9000), C, 0, 0, Flags::ACK, b"")).is_accept());
+        assert!(l.play(S, &with(ts(9001, 5001), S, 0, 0, Flags::ACK, b"")).is_accept());
+        let one_tick_back = l.play(C, &with(ts(5000, 9000), C, 0, 0, Flags::ACK, b"data")).is_accept();
+
+        let got = [at_edge, below_fin, old_ack, syn_ack_data, old_syn, one_tick_back];
+        assert_eq!(got, expected, "{strictness:?}");
+    }
 }

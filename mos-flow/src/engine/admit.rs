@@ -7,7 +7,7 @@ use crate::memory::Memory;
 use crate::slab::Id;
 use crate::socket::{FilterSlot, Snapshot, SocketKind};
 use crate::stats::DropReason;
-use tcp_reasm::{Conn, Segment, Side, Sides};
+use tcp_reasm::{Conn, Segment, Side, Sides, Timers};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Opens a connection for the segment if one begins here and somebody wants it.
@@ -73,9 +73,7 @@ impl<A, M: Memory> Engine<A, M> {
             hash: passage.prepared.hash,
             conn,
             number: self.stats.flows,
-            began: self.clock.running(),
-            last_packet: self.clock.running(),
-            hole_since: Sides::default(),
+            timers: Timers::new(self.clock.running()),
             timer: Id::NONE,
             buffers: Sides::from_fn(|_| Id::NONE),
             first_socket: Id::NONE,

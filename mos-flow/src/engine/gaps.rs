@@ -44,7 +44,7 @@ impl<A, M: Memory> Engine<A, M> {
         let flow = self.flows.get_mut(id)?;
         let hole = flow.conn.gap(side, self.buffers.frags(flow.buffers[side]));
         if hole.is_none() {
-            flow.hole_since[side] = None;
+            flow.timers.forget_hole(side);
         }
         hole
     }
@@ -52,23 +52,19 @@ impl<A, M: Memory> Engine<A, M> {
     fn is_patience_over(&mut self, id: Id, side: Side, hole: Range) -> bool {
         let now = self.clock.running();
         let Some(flow) = self.flows.get_mut(id) else { return false };
-        let patience = self.config.patience;
-        let stream = flow.conn.stream(side);
-        let top = self.buffers.frags(flow.buffers[side]).map_or(stream.next(), |f| stream.window().top(f));
-        let patient = top.since(hole.end) <= patience.octets.into();
         // Without octets to keep there is nothing to wait for.
-        if flow.over.is_some() || !flow.buffered[side] || !patient {
+        if flow.over.is_some() || !flow.buffered[side] {
             return true;
         }
-        match flow.hole_since[side] {
-            Some((start, since)) if start == hole.start => now.since(since) >= patience.time,
-            // A hole that gets smaller is being filled.
-            _ => {
-                flow.hole_since[side] = Some((hole.start, now));
-                self.start_flow_timer(id);
-                patience.time.is_zero()
-            }
+        let stream = flow.conn.stream(side);
+        let top = self.buffers.frags(flow.buffers[side]).map_or(stream.next(), |f| stream.window().top(f));
+        let (waiting, known) = (top.since(hole.end), flow.timers.hole_since(side));
+        let patience = &self.config.timeouts.patience;
+        let over = flow.timers.is_patience_over(side, Some(hole), waiting, patience, now);
+        if !over && flow.timers.hole_since(side) != known {
+            self.start_flow_timer(id);
         }
+        over
     }
 
     fn skip_gap(&mut self, id: Id, side: Side, view: Option<PacketView<'_>>, app: &mut A) {
@@ -83,7 +79,7 @@ impl<A, M: Memory> Engine<A, M> {
             None => conn.skip(side, NO_BUFFER),
         };
         let Some((gap, state)) = skipped else { return };
-        flow.hole_since[side] = None;
+        flow.timers.forget_hole(side);
         let more = flow.conn.stream(side).next() > gap.end;
         if buffered {
             self.stats.gap_octets += gap.len();

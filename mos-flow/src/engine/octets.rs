@@ -89,7 +89,7 @@ impl<A, M: Memory> Engine<A, M> {
         let unread = self.lowest_cursor(id, to).map_or(0, |cursor| oldest.since(cursor.max(lost.start)));
         self.stats.overrun_octets += unread;
         if let Some(flow) = self.flows.get_mut(id) {
-            self.buffers.release(flow.buffers[to], flow.conn.stream_mut(to), oldest);
+            self.buffers.release(flow.buffers[to], &mut flow.conn, to, oldest);
         }
     }
 
@@ -105,9 +105,9 @@ impl<A, M: Memory> Engine<A, M> {
         let lowest = self.lowest_cursor(id, side);
         let Some(flow) = self.flows.get_mut(id) else { return 0 };
         let undecided = side == Side::Server && flow.conn.has_undecided_syn_data();
-        let stream = flow.conn.stream_mut(side);
+        let stream = flow.conn.stream(side);
         let read = if undecided { Offset::ZERO } else { lowest.unwrap_or_else(|| stream.next()) };
-        let (octets, is_empty) = self.buffers.release(flow.buffers[side], stream, read);
+        let (octets, is_empty) = self.buffers.release(flow.buffers[side], &mut flow.conn, side, read);
         if is_empty {
             self.buffers.close(core::mem::replace(&mut flow.buffers[side], Id::NONE));
         }
@@ -130,7 +130,7 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(flow) = self.flows.get_mut(id) else { return };
         self.buffers.close(core::mem::replace(&mut flow.buffers[side], Id::NONE));
         flow.pending[side] = false;
-        flow.hole_since[side] = None;
+        flow.timers.forget_hole(side);
         let mut next = flow.first_socket;
         while let Ok(socket) = self.sockets.get_mut(next) {
             socket.cursors[side] = Offset::ZERO;

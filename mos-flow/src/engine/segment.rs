@@ -10,7 +10,7 @@ use crate::packet::PacketView;
 use crate::slab::Id;
 use crate::stats::DropReason;
 use ringbuf_core::window::Refusal;
-use tcp_reasm::{Anomaly, Arrival, Conn, Report, Sent, Side, Verdict};
+use tcp_reasm::{Anomaly, Arrival, Report, Sent, Side, Verdict};
 
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
@@ -20,7 +20,7 @@ impl<A, M: Memory> Engine<A, M> {
             return self.on_stray(id, passage, app);
         }
         let from = flow.sender(passage.prepared.ascending);
-        flow.last_packet = now;
+        flow.timers.on_segment(now);
         let verdict = flow.conn.judge(from, segment);
         if verdict == Verdict::Restart {
             return self.restart(id, from, passage, app);
@@ -35,14 +35,12 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The ports are used again.
     fn restart(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let next = flow.conn.successor(passage.segment);
         self.end(id, EndReason::Replaced, from, app);
         self.forget(id);
-        if passage.segment.opens() {
-            return self.admit(passage, app);
-        }
-        // The SYN went by as an intruder in the old connection; this is its answer.
-        let conn = Conn::from_syn_ack(passage.segment, self.window);
-        self.admit_as(conn, Side::Server, passage, app);
+        let sender = if passage.segment.opens() { Side::Client } else { Side::Server };
+        self.admit_as(next, sender, passage, app);
     }
 
     /// A segment between the ports of a connection that ended.
@@ -59,7 +57,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_>, app: &mut A) {
         let (to, segment) = (!from, passage.segment);
         let Some(flow) = self.flows.get_mut(id) else { return };
-        flow.conn.note_refused(from, segment);
+        flow.conn.note_refused(from, segment, anomaly);
         // What came before is no anomaly, although the receiver has no use for it.
         let old = anomaly == Anomaly::OldSegment;
         let arrival = if old { self.arriving(id, to, segment) } else { Arrival::default() };
@@ -69,10 +67,8 @@ impl<A, M: Memory> Engine<A, M> {
         } else if !arrival.keep_alive {
             self.stats.anomalies[anomaly] += 1;
         }
-        if anomaly == Anomaly::OutOfWindow && segment.payload_len > 0 {
-            let octets = segment.payload_len.into();
-            self.stats.refused_octets += octets;
-            self.raise_trouble(id, to, Trouble::Window { octets }, Some(passage.view), app);
+        if anomaly == Anomaly::OutOfWindow {
+            self.raise_window(id, to, passage, app);
         }
         let seen = EventSet::of(Event::PacketIn);
         self.raise(id, Raise::at(Hook::Sender, from, seen), from, passage, app);
@@ -80,10 +76,28 @@ impl<A, M: Memory> Engine<A, M> {
         self.raise(id, Raise::at(Hook::Receiver, to, seen), from, passage, app);
     }
 
+    /// Payload beyond the window that its receiver advertised.
+    fn raise_window(&mut self, id: Id, to: Side, passage: &mut Passage<'_>, app: &mut A) {
+        let octets = u64::from(passage.segment.payload_len);
+        self.stats.refused_octets += octets;
+        if octets > 0 {
+            self.raise_trouble(id, to, Trouble::Window { octets }, Some(passage.view), app);
+        }
+    }
+
+    /// The receiver takes a segment but not its payload.
+    fn raise_left_out(&mut self, id: Id, to: Side, sent: &Sent, passage: &mut Passage<'_>, app: &mut A) {
+        if sent.odd.has(Anomaly::OutOfWindow) || sent.odd.has(Anomaly::WindowClosed) {
+            self.raise_window(id, to, passage, app);
+        }
+    }
+
     fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
         let (to, segment) = (!from, passage.segment);
         let Some(flow) = self.flows.get_mut(id) else { return };
         let sent = flow.conn.sent(from, segment);
+        self.stats.odd.add_all(sent.odd);
+        self.stats.zero_windows += u64::from(sent.zero_window);
         let first = !core::mem::replace(&mut flow.was_announced, true);
         self.follow_streams(id, &sent);
         if first && !sent.started {
@@ -97,6 +111,9 @@ impl<A, M: Memory> Engine<A, M> {
         let arrival = self.before_store(id, from, passage, app);
         let report = self.store(id, to, segment);
         self.account(id, to, &arrival, &report);
+        if sent.left_out {
+            self.raise_left_out(id, to, &sent, passage, app);
+        }
         // Repeated octets were told before they were stored; a repeated SYN or FIN is told now.
         let again = arrival.retransmission && segment.payload_len == 0;
         let events = EventSet::of(Event::PacketIn)
@@ -122,12 +139,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         match sent.syn_data {
             Some(true) => self.take_syn_data(id),
-            Some(false) => {
-                if let Some(flow) = self.flows.get_mut(id) {
-                    flow.conn.forget_syn_data(Side::Server);
-                }
-                self.forget_stream(id, Side::Server);
-            }
+            Some(false) => self.forget_stream(id, Side::Server),
             None => {}
         }
     }
@@ -167,6 +179,8 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.stream_octets += if undecided { 0 } else { data.fresh };
         self.stats.retransmitted_octets += data.duplicate + data.stale;
         self.stats.refused_octets += data.refused;
+        self.stats.late_octets += report.late;
+        self.stats.odd.add_all(report.odd);
         self.count_arrival(arrival);
         if data.advanced > 0 && self.flows.get(id).is_some_and(|flow| flow.buffered[to]) {
             self.note_new_data(id, to);
@@ -195,7 +209,7 @@ impl<A, M: Memory> Engine<A, M> {
             if flow.conn.stream(side).may_have_gap() {
                 self.give_up_gaps(id, side, Some(view), app);
             } else {
-                flow.hole_since[side] = None;
+                flow.timers.forget_hole(side);
             }
         }
     }
@@ -206,7 +220,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let Some(flow) = self.flows.get(id).filter(|f| f.conn.is_over()) else { return };
         let reset = flow.conn.was_reset();
-        if reset || self.config.time_wait.is_zero() {
+        if reset || self.config.timeouts.time_wait.is_zero() {
             let reason = if reset { EndReason::Reset } else { EndReason::Closed };
             self.end(id, reason, !from, app);
         } else {

@@ -5,7 +5,8 @@ mod sockets;
 use super::*;
 use crate::testing::Exchange;
 use crate::{
-    Context, EndReason, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State, Trouble,
+    Context, EndReason, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State, Timeouts,
+    Trouble,
 };
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -415,7 +416,7 @@ fn a_filled_hole_delivers_more_than_the_ring_holds() {
 fn acknowledged_holes_are_skipped_when_patience_ends() {
     let patience = Patience { octets: 3000, time: Duration::from_secs(2) };
     let run = |after: fn(&mut World, &mut Exchange)| {
-        let mut w = World::new(Config { patience, ..small() });
+        let mut w = World::new(Config { timeouts: Timeouts { patience, ..small().timeouts }, ..small() });
         w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
         let mut x = exchange();
         w.send(&x.handshake());
@@ -607,12 +608,8 @@ fn time_outs_end_connections_client_first() {
         let reason = ctx.monitor().unwrap().end_reason().unwrap();
         ctx.app().ends.push(reason);
     }
-    let config = Config {
-        handshake_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(100),
-        ..small()
-    };
-    let mut w = World::new(config);
+    let (handshake, idle) = (Duration::from_secs(5), Duration::from_secs(100));
+    let mut w = World::new(Config { timeouts: Timeouts { handshake, idle, ..small().timeouts }, ..small() });
     w.on(Event::ConnEnd, Hook::Receiver, end);
     let mut x = exchange();
     let [syn, ..] = x.clone().handshake();
@@ -637,7 +634,10 @@ fn time_outs_end_connections_client_first() {
 
 #[test]
 fn time_wait_and_reuse_of_the_ports() {
-    let mut w = World::new(Config { time_wait: Duration::from_secs(60), ..small() });
+    let mut w = World::new(Config {
+        timeouts: Timeouts { time_wait: Duration::from_secs(60), ..small().timeouts },
+        ..small()
+    });
     w.on(Event::ConnStart, Hook::Sender, note).on(Event::ConnEnd, Hook::Sender, note);
     w.on(Event::NewData, Hook::None, read);
     let mut x = exchange();

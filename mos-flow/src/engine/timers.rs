@@ -113,23 +113,21 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// When a connection will have been silent for too long.
     fn deadline(&self, flow: &Flow) -> Instant {
-        let c = &self.config;
-        match flow {
-            _ if flow.over.is_some() => flow.last_packet + c.linger,
-            _ if flow.conn.is_over() => flow.last_packet + c.time_wait,
-            _ if flow.conn.is_embryonic() => flow.began + c.handshake_timeout,
-            _ => flow.last_packet + c.idle_timeout,
+        let last = flow.timers.last();
+        if flow.over.is_some() {
+            return last + self.config.linger;
         }
+        flow.timers.end(&flow.conn, &self.config.timeouts).map_or(last, |(_, at)| at)
     }
 
     /// (Re)starts a connection's timer for the first of its deadlines. No packet restarts it, so it is looked at again
     /// before the shortest silence that could matter once the handshake is over.
     pub(super) fn start_flow_timer(&mut self, id: Id) {
         let Some(flow) = self.flows.get(id) else { return };
-        let holes = [flow.hole_since.client, flow.hole_since.server].into_iter().flatten();
-        let patience = holes.map(|(_, since)| since + self.config.patience.time);
-        let silence = self.clock.running() + self.config.idle_timeout;
-        let first = patience.fold(self.deadline(flow).min(silence), Instant::min);
+        let timeouts = &self.config.timeouts;
+        let silence = self.clock.running() + timeouts.idle;
+        let next = flow.timers.next(&flow.conn, timeouts).map_or(silence, |(_, at)| at);
+        let first = self.deadline(flow).min(silence).min(next);
         if self.wheel.restart(flow.timer, first) {
             return;
         }

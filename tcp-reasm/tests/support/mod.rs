@@ -3,11 +3,13 @@
 
 pub(crate) mod monitor;
 
+pub(crate) mod packets;
+
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
 use ringbuf_core::{FragList, Offset, Overlap, Range, Store};
 use tcp_reasm::options::{Options, Timestamps};
-use tcp_reasm::{Buffer, Conn, Flags, Report, Segment, Sent, Side, State, Verdict};
+use tcp_reasm::{Anomaly, Buffer, Conn, Flags, Report, Segment, Sent, Side, State, Verdict};
 
 pub(crate) const C: Side = Side::Client;
 pub(crate) const S: Side = Side::Server;
@@ -46,7 +48,6 @@ impl Link {
             Verdict::Accept => {
                 let sent = self.conn.sent(from, segment);
                 if sent.syn_data == Some(false) {
-                    self.conn.forget_syn_data(S);
                     self.frags[1].clear();
                 }
                 for side in Side::BOTH.into_iter().filter(|s| sent.restarted[*s]) {
@@ -57,7 +58,7 @@ impl Link {
                     Buffer { frags: &mut self.frags[i], store: &mut self.rings[i], policy: Overlap::First };
                 self.last = (sent, self.conn.received(!from, segment, Some(buffer)));
             }
-            Verdict::Refuse(_) => self.conn.note_refused(from, segment),
+            Verdict::Refuse(anomaly) => self.conn.note_refused(from, segment, anomaly),
             Verdict::Restart => {}
         }
         verdict
@@ -69,6 +70,12 @@ impl Link {
         let absolute = |iss: u32, n: i64| iss.wrapping_add(1).wrapping_add(n as u32);
         let ack = if flags.has(Flags::ACK) { absolute(theirs, ack) } else { 0 };
         self.play(from, &Segment::build(absolute(mine, seq), ack, flags, data))
+    }
+
+    /// Why payload is left out of a segment that is taken; `None` when it is not.
+    pub(crate) fn left_out(&mut self, from: Side, seq: i64, data: &[u8]) -> Option<Anomaly> {
+        assert!(self.send(from, seq, 0, Flags::ACK, data).is_accept());
+        self.last.0.left_out.then(|| self.last.0.odd.iter().next().unwrap())
     }
 
     pub(crate) fn syn(&mut self) -> &mut Self {
@@ -117,13 +124,13 @@ impl Link {
 }
 
 /// Options with timestamps alone.
-pub(crate) fn ts(value: u32, echo: u32) -> Options {
+pub(crate) fn ts(value: u32, echo: u32) -> Options<'static> {
     Options { timestamps: Some(Timestamps { value, echo }), ..Options::default() }
 }
 
 /// A segment with options; its numbers count from the first payload octet of each stream.
 pub(crate) fn with(
-    options: Options,
+    options: Options<'static>,
     from: Side,
     seq: i64,
     ack: i64,

@@ -5,17 +5,20 @@ use ringbuf_core::overlap::Linux;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::{Next, Window};
 use ringbuf_core::{FragList, Offset, Range, Store};
-use tcp_reasm::{Buffer, Conn, Report, Segment, Sent, Side, Sides, Verdict};
+use tcp_reasm::{Buffer, Conn, Report, Segment, Sent, Side, Sides, Urgent, UrgentPolicy, Verdict};
 
-const RANGES: usize = 64;
+/// Enough for a whole window of small pieces in any order.
+const RANGES: usize = 4096;
 
 /// One stream: where its octets wait, and what its application has read.
 pub(crate) struct Stream {
-    frags: FragList<RANGES>,
+    frags: Box<FragList<RANGES>>,
     store: Flat<Vec<u8>>,
-    policy: Linux<RANGES>,
+    policy: Box<Linux<RANGES>>,
     cursor: Offset,
     pub(crate) read: Vec<u8>,
+    /// Taken out of the stream.
+    pub(crate) urgent: Vec<Urgent>,
     /// Given up for the reader.
     pub(crate) lost: Vec<Range>,
 }
@@ -23,26 +26,27 @@ pub(crate) struct Stream {
 impl Stream {
     fn new(cap: usize) -> Self {
         Stream {
-            frags: FragList::new(),
+            frags: Box::default(),
             store: Flat::new(vec![0; cap]),
-            policy: Linux::new(),
+            policy: Box::default(),
             cursor: Offset::ZERO,
             read: Vec::new(),
+            urgent: Vec::new(),
             lost: Vec::new(),
         }
     }
 
     fn restart(&mut self) {
         self.frags.clear();
-        self.policy = Linux::new();
+        *self.policy = Linux::new();
         self.cursor = Offset::ZERO;
+        self.urgent.clear();
     }
 }
 
-/// A connection and the memory of both streams, kept as Linux keeps overlaps.
+/// A connection and the memory of both streams, with what Linux does to overlaps and to urgent octets.
 pub(crate) struct Monitor {
     pub(crate) conn: Conn,
-    cap: u32,
     pub(crate) streams: Sides<Stream>,
     /// What the last accepted segment did.
     pub(crate) last: (Sent, Report),
@@ -53,15 +57,18 @@ pub(crate) struct Monitor {
 impl Monitor {
     pub(crate) fn new(cap: u32) -> Self {
         let streams = Sides::from_fn(|_| Stream::new(cap as usize));
-        let last = (Sent::default(), Report::default());
-        Monitor { conn: Conn::new(Window::new(cap)), cap, streams, last, connections: 1 }
+        let mut conn = Conn::new(Window::new(cap));
+        for side in Side::BOTH {
+            conn.set_urgent_policy(side, UrgentPolicy::OutOfBand);
+        }
+        Monitor { conn, streams, last: (Sent::default(), Report::default()), connections: 1 }
     }
 
     pub(crate) fn play(&mut self, from: Side, segment: &Segment<'_>) -> Verdict {
         let verdict = self.conn.judge(from, segment);
         match verdict {
             Verdict::Accept => self.accept(from, segment),
-            Verdict::Refuse(_) => self.conn.note_refused(from, segment),
+            Verdict::Refuse(anomaly) => self.conn.note_refused(from, segment, anomaly),
             Verdict::Restart => {
                 self.restart(from, segment);
                 self.accept(from, segment);
@@ -72,11 +79,8 @@ impl Monitor {
 
     /// The ports are used again; what the applications read of the old connection stays in `read`.
     fn restart(&mut self, from: Side, segment: &Segment<'_>) {
-        let window = Window::new(self.cap);
-        let strictness = self.conn.strictness();
-        self.conn = if segment.opens() { Conn::new(window) } else { Conn::from_syn_ack(segment, window) };
-        assert!(segment.opens() == (from == Side::Client), "a monitor of known direction");
-        self.conn.set_strictness(strictness);
+        assert_eq!(segment.opens(), from == Side::Client, "a monitor of known direction");
+        self.conn = self.conn.successor(segment);
         self.connections += 1;
         for side in Side::BOTH {
             self.streams[side].restart();
@@ -86,15 +90,18 @@ impl Monitor {
     fn accept(&mut self, from: Side, segment: &Segment<'_>) {
         let sent = self.conn.sent(from, segment);
         if sent.syn_data == Some(false) {
-            self.conn.forget_syn_data(Side::Server);
             self.streams.server.restart();
         }
         for side in Side::BOTH.into_iter().filter(|s| sent.restarted[*s]) {
             self.streams[side].restart();
         }
         let Stream { frags, store, policy, .. } = &mut self.streams[!from];
-        let report = self.conn.received(!from, segment, Some(Buffer { frags, store, policy }));
+        let report =
+            self.conn.received(!from, segment, Some(Buffer { frags, store, policy: policy.as_mut() }));
         self.last = (sent, report);
+        if let Some(urgent) = report.urgent.filter(|urgent| urgent.removed) {
+            self.streams[!from].urgent.push(urgent);
+        }
         for side in Side::BOTH {
             self.read(side);
         }
@@ -115,7 +122,10 @@ impl Monitor {
                     stream.cursor = stream.cursor.saturating_add(piece.len() as u64);
                 }
                 Next::Lost(range) => {
-                    stream.lost.push(range);
+                    let urgent = stream.urgent.iter().any(|u| range == Range::at(u.offset, 1));
+                    if !urgent {
+                        stream.lost.push(range);
+                    }
                     stream.cursor = range.end;
                 }
                 Next::Empty => return,
@@ -126,7 +136,7 @@ impl Monitor {
     /// Gives up what `side` acknowledged and nobody saw.
     pub(crate) fn skip(&mut self, side: Side) -> Option<Range> {
         let Stream { frags, store, policy, .. } = &mut self.streams[side];
-        let (gap, _) = self.conn.skip(side, Some(Buffer { frags, store, policy }))?;
+        let (gap, _) = self.conn.skip(side, Some(Buffer { frags, store, policy: policy.as_mut() }))?;
         self.read(side);
         Some(gap)
     }

@@ -5,7 +5,7 @@ use mos_dpdk::Worker;
 use mos_dpdk::capture::CaptureError;
 use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{PortError, Received};
-use mos_flow::{Config, Engine, Overlap, Patience, Strictness};
+use mos_flow::{Config, Engine, Overlap, Patience, Strictness, Timeouts};
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -38,13 +38,16 @@ impl EngineArgs {
             max_buffers: 1 << 18,
             chunks: 1 << 18,
             overlap: self.policy,
-            patience: Patience { octets: 1 << 20, time: Duration::from_secs(60) },
-            handshake_timeout: Duration::from_secs(120),
-            idle_timeout: Duration::from_secs(self.idle_timeout),
+            timeouts: Timeouts {
+                patience: Patience { octets: 1 << 20, time: Duration::from_secs(60) },
+                handshake: Duration::from_secs(120),
+                idle: Duration::from_secs(self.idle_timeout),
+                ..Config::default().timeouts
+            },
             linger: if self.midstream { Duration::from_secs(120) } else { Duration::ZERO },
             verify_checksums: !self.no_checksum,
             midstream: self.midstream,
-            strictness: if self.midstream { Strictness::Lossy } else { Strictness::Endpoint },
+            strictness: if self.midstream { Strictness::Lossy } else { Strictness::Linux },
             hash_seed: mos_dpdk::random_seed().map_err(|e| Failure::unusable(&e))?,
             ..Config::default()
         })

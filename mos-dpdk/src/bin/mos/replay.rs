@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Instant;
+use tcp_reasm::Anomaly;
 
 /// Arguments of `mos replay`.
 #[derive(Debug, clap::Args)]
@@ -61,12 +62,15 @@ struct Summary {
     stream_bytes: u64,
     retransmitted_bytes: u64,
     gap_bytes: u64,
+    late_bytes: u64,
     refused_bytes: u64,
     conflicts: u64,
     keep_alives: u64,
+    zero_windows: u64,
     events: Map<String, Value>,
     drops: Map<String, Value>,
     anomalies: Map<String, Value>,
+    odd: Map<String, Value>,
     /// Of this run, files included.
     seconds: f64,
     packets_per_second: f64,
@@ -178,15 +182,15 @@ impl Summary {
             stream_bytes: stats.stream_octets,
             retransmitted_bytes: stats.retransmitted_octets,
             gap_bytes: stats.gap_octets,
+            late_bytes: stats.late_octets,
             refused_bytes: stats.refused_octets,
             conflicts: stats.conflicts,
             keep_alives: stats.keep_alives,
+            zero_windows: stats.zero_windows,
             events: Event::ALL.iter().filter_map(|e| count(e.name(), stats.events[*e])).collect(),
             drops: DropReason::ALL.iter().filter_map(|r| count(r.symbol(), stats.drops[*r])).collect(),
-            anomalies: tcp_reasm::Anomaly::ALL
-                .iter()
-                .filter_map(|a| count(a.symbol(), stats.anomalies[*a]))
-                .collect(),
+            anomalies: Anomaly::ALL.iter().filter_map(|a| count(a.symbol(), stats.anomalies[*a])).collect(),
+            odd: Anomaly::ALL.iter().filter_map(|a| count(a.symbol(), stats.odd[*a])).collect(),
             seconds,
             packets_per_second: stats.frames as f64 / seconds.max(1e-9),
             connections: args.flows.then_some(app.flows),
@@ -206,15 +210,21 @@ impl Summary {
         let odd = [
             ("bytes acknowledged but never captured", self.gap_bytes),
             ("bytes outside the window or without memory", self.refused_bytes),
+            ("bytes that came after their gap was given up", self.late_bytes),
             ("retransmissions with other content", self.conflicts),
             ("keep-alive probes", self.keep_alives),
+            ("windows of zero", self.zero_windows),
         ];
         for (what, n) in odd.iter().filter(|(_, n)| *n > 0) {
             writeln!(out, "             {n:>12}  {what}")?;
         }
-        for (title, counts) in
-            [("events", &self.events), ("not followed", &self.drops), ("refused", &self.anomalies)]
-        {
+        let counters = [
+            ("events", &self.events),
+            ("not followed", &self.drops),
+            ("refused", &self.anomalies),
+            ("odd", &self.odd),
+        ];
+        for (title, counts) in counters {
             for (i, (name, n)) in counts.iter().enumerate() {
                 let title = if i == 0 { title } else { "" };
                 writeln!(out, "{title:<12} {:>12}  {}", n.as_u64().unwrap_or(0), describe(name))?;
@@ -231,7 +241,7 @@ impl Summary {
 /// The sentence for a counter, where its name does not say it.
 fn describe(name: &str) -> String {
     let drop = DropReason::ALL.iter().find(|r| r.symbol() == name).map(|r| r.sentence());
-    let anomaly = tcp_reasm::Anomaly::ALL.iter().find(|a| a.symbol() == name).map(|a| a.sentence());
+    let anomaly = Anomaly::ALL.iter().find(|a| a.symbol() == name).map(|a| a.sentence());
     drop.or(anomaly).map_or_else(|| name.to_owned(), |s| format!("{name}: {s}"))
 }
 

@@ -56,7 +56,7 @@ fn only_the_reader_that_is_behind_loses() {
 #[test]
 fn a_full_list_of_ranges_gives_up_a_hole_only_for_what_has_no_place() {
     let patience = Patience { octets: 1 << 20, time: Duration::from_secs(60) };
-    let mut w = World::new(Config { patience, ..small() });
+    let mut w = World::new(Config { timeouts: Timeouts { patience, ..small().timeouts }, ..small() });
     w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
     let mut x = exchange();
     w.send(&x.handshake());
@@ -87,7 +87,7 @@ fn a_full_list_of_ranges_gives_up_a_hole_only_for_what_has_no_place() {
 fn patience_is_exact_and_belongs_to_one_hole() {
     let patience = Patience { octets: 1000, time: Duration::from_secs(2) };
     let gaps = |octets: usize, wait: u64| {
-        let mut w = World::new(Config { patience, ..small() });
+        let mut w = World::new(Config { timeouts: Timeouts { patience, ..small().timeouts }, ..small() });
         let mut x = exchange();
         w.send(&x.handshake());
         let _hole = x.data(Side::Client, b"hole");
@@ -100,7 +100,7 @@ fn patience_is_exact_and_belongs_to_one_hole() {
     assert_eq!([gaps(1000, 0), gaps(1001, 0)], [0, 4]);
     assert_eq!([gaps(1, 2_000_000 - 1), gaps(1, 2_000_000 + tick)], [0, 4]);
     // The second hole is younger than the first was.
-    let mut w = World::new(Config { patience, ..small() });
+    let mut w = World::new(Config { timeouts: Timeouts { patience, ..small().timeouts }, ..small() });
     w.on(Event::Error, Hook::None, note);
     let mut x = exchange();
     w.send(&x.handshake());
@@ -244,7 +244,10 @@ fn a_timer_that_starts_itself_again_fires_once_a_tick() {
 
 #[test]
 fn a_wild_timestamp_ends_nothing_and_stops_no_clock() {
-    let mut w = World::new(Config { idle_timeout: Duration::from_secs(10), ..small() });
+    let mut w = World::new(Config {
+        timeouts: Timeouts { idle: Duration::from_secs(10), ..small().timeouts },
+        ..small()
+    });
     let [syn, syn_ack, ack] = exchange().handshake();
     w.send(&[syn]);
     for wild in [1 << 60, 1 << 50, u64::MAX, 1] {
@@ -260,7 +263,7 @@ fn a_wild_timestamp_ends_nothing_and_stops_no_clock() {
 #[test]
 fn waiting_for_the_next_time_out_reaches_every_one() {
     for (idle, left) in [(Duration::from_secs(86_400), 0), (Duration::MAX, 1)] {
-        let mut w = World::new(Config { idle_timeout: idle, ..small() });
+        let mut w = World::new(Config { timeouts: Timeouts { idle, ..small().timeouts }, ..small() });
         w.send(&exchange().handshake());
         for _ in 0..100 {
             let Some(next) = w.engine.next_timeout() else { break };
@@ -272,8 +275,8 @@ fn waiting_for_the_next_time_out_reaches_every_one() {
 
 #[test]
 fn the_idle_time_out_can_be_shorter_than_that_of_the_handshake() {
-    let (handshake_timeout, idle_timeout) = (Duration::from_secs(30), Duration::from_secs(10));
-    let mut w = World::new(Config { handshake_timeout, idle_timeout, ..small() });
+    let (handshake, idle) = (Duration::from_secs(30), Duration::from_secs(10));
+    let mut w = World::new(Config { timeouts: Timeouts { handshake, idle, ..small().timeouts }, ..small() });
     let [syn, syn_ack, ack] = exchange().handshake();
     w.send(&[syn]);
     w.wait(Duration::from_secs(15));
@@ -287,7 +290,10 @@ fn the_idle_time_out_can_be_shorter_than_that_of_the_handshake() {
 
 #[test]
 fn a_handshake_has_its_time_from_the_first_segment_on() {
-    let mut w = World::new(Config { handshake_timeout: Duration::from_secs(5), ..small() });
+    let mut w = World::new(Config {
+        timeouts: Timeouts { handshake: Duration::from_secs(5), ..small().timeouts },
+        ..small()
+    });
     let [syn, ..] = exchange().handshake();
     w.send(core::slice::from_ref(&syn));
     w.wait(Duration::from_secs(4));

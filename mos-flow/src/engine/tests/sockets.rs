@@ -1,6 +1,7 @@
 //! What applications do with sockets while they are called.
 
 use super::*;
+use tcp_reasm::Strictness;
 
 #[test]
 fn a_change_of_handlers_takes_effect_with_the_next_hook() {
@@ -150,7 +151,7 @@ fn a_connection_that_is_picked_up_starts_for_its_monitors() {
     };
     let picked_up = ["conn_start sender client", "conn_start receiver server"];
     // After the SYN/ACK of a connection whose SYN looked like an intruder's.
-    let mut w = World::new(small());
+    let mut w = World::new(Config { strictness: Strictness::Lossy, ..small() });
     w.on(Event::NewData, Hook::None, read);
     w.engine.bind(w.socket, FilterSlot::Syn, Some("dst port 80".parse().unwrap())).unwrap();
     w.send(&exchange().handshake());
