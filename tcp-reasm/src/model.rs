@@ -6,6 +6,9 @@
 //! set of octets that arrived.
 #![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod hostile;
+pub mod network;
+
 use crate::{Buffer, Conn, Flags, Segment, Side, State};
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
