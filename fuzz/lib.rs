@@ -9,6 +9,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("capture", capture),
     ("engine", mos_flow::model::run),
     ("filter", mos_flow::model::run_filter),
+    ("hostile", tcp_reasm::model::hostile::run),
     ("overlap", ringbuf_core::model::policy::run),
     ("reasm", tcp_reasm::model::run),
     ("ring", ringbuf_core::model::run),
