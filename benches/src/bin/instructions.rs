@@ -9,6 +9,8 @@ use ringbuf_core::store::Flat;
 use ringbuf_core::{FragList, Offset, Overlap, Range, Ring, Store, Window};
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
+use tcp_reasm::options::{Options, Timestamps};
+use tcp_reasm::{Buffer, Conn, Flags, NO_BUFFER, Segment, Side};
 
 const BUDGETS: &str = include_str!("../../instructions.txt");
 const SEGMENT: usize = 1448;
@@ -28,6 +30,9 @@ const PATHS: &[(&str, Path)] = &[
     ("overlapping_first", |count| overlapping(count, Overlap::First)),
     ("overlapping_linux", |count| overlapping(count, Linux::<64>::new())),
     ("isolated_octets", isolated),
+    ("tcp_in_order", tcp_in_order),
+    ("tcp_pure_ack", tcp_pure_ack),
+    ("tcp_handshake", tcp_handshake),
 ];
 
 /// Written in order and read by slice.
@@ -95,6 +100,84 @@ fn isolated(count: u64) {
         }
         let at = Offset(2 * (n % 1000) + 1);
         let _ = black_box(window.write(&mut frags, &mut store, Overlap::First, at, black_box(b"x")));
+    }
+}
+
+/// A connection, and memory for what the server receives.
+struct Link {
+    conn: Conn,
+    frags: FragList<32>,
+    store: Flat<Vec<u8>>,
+}
+
+impl Link {
+    fn new() -> Self {
+        let store = Flat::new(vec![0; RING]);
+        Link { conn: Conn::new(Window::new(RING as u32)), frags: FragList::new(), store }
+    }
+
+    fn established() -> Self {
+        let mut link = Link::new();
+        link.handshake();
+        link
+    }
+
+    /// All four steps, as an engine takes them.
+    fn play(&mut self, from: Side, segment: &Segment<'_>) {
+        assert!(black_box(self.conn.judge(from, segment)).is_accept());
+        let _ = black_box(self.conn.sent(from, segment));
+        if from == Side::Server {
+            let nowhere = None::<(&FragList<0>, &Flat<[u8; 0]>)>;
+            let _ = black_box(self.conn.arriving(!from, segment, nowhere));
+            let _ = black_box(self.conn.received(!from, segment, NO_BUFFER));
+            return;
+        }
+        let _ = black_box(self.conn.arriving(!from, segment, Some((&self.frags, &self.store))));
+        let buffer = Buffer { frags: &mut self.frags, store: &mut self.store, policy: Overlap::First };
+        let _ = black_box(self.conn.received(!from, segment, Some(buffer)));
+    }
+
+    fn handshake(&mut self) {
+        self.play(Side::Client, &segment(0, 0, Flags::SYN, &[]));
+        self.play(Side::Server, &segment(0, 1, Flags::SYN | Flags::ACK, &[]));
+        self.play(Side::Client, &segment(1, 1, Flags::ACK, &[]));
+    }
+}
+
+/// With timestamps, as most have them.
+fn segment(seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Segment<'_> {
+    let timestamps = Some(Timestamps { value: seq, echo: 0 });
+    let options =
+        Options { timestamps, window_scale: flags.has(Flags::SYN).then_some(7), ..Options::default() };
+    Segment { options, ..Segment::build(seq, ack, flags, payload) }
+}
+
+/// Full segments in order. The ACKs between them are part of it, one for every 32.
+fn tcp_in_order(count: u64) {
+    let mut link = Link::established();
+    for n in 0..count {
+        let seq = (1 + n * SEGMENT as u64) as u32;
+        link.play(Side::Client, black_box(&segment(seq, 1, Flags::ACK, &PAYLOAD)));
+        if n % 32 == 31 {
+            link.play(Side::Server, &segment(1, seq + SEGMENT as u32, Flags::ACK, &[]));
+        }
+    }
+}
+
+/// ACKs that acknowledge nothing new.
+fn tcp_pure_ack(count: u64) {
+    let mut link = Link::established();
+    for _ in 0..count {
+        link.play(Side::Client, black_box(&segment(1, 1, Flags::ACK, &[])));
+    }
+}
+
+/// A connection from nothing to ESTABLISHED, three segments; its memory is made once.
+fn tcp_handshake(count: u64) {
+    let mut link = Link::new();
+    for _ in 0..count {
+        link.conn = Conn::new(Window::new(RING as u32));
+        link.handshake();
     }
 }
 
