@@ -127,9 +127,7 @@ impl Conn {
     pub fn successor(&self, segment: &Segment<'_>) -> Self {
         let window = *self.sides.client.stream.window();
         let mut next = if segment.opens() { Conn::new(window) } else { Conn::from_syn_ack(segment, window) };
-        if let Some((isn, offer)) =
-            self.other_syn().filter(|(isn, _)| !segment.opens() && segment.ack == *isn + 1)
-        {
+        if let Some((isn, offer)) = self.other_syn(segment).filter(|_| !segment.opens()) {
             next.sides.client.restart_sending(offer, isn + 1);
         }
         next.strictness = self.strictness;

@@ -55,7 +55,7 @@ pub(super) fn judge(conn: &Conn, from: Side, segment: &Segment<'_>) -> Verdict {
 /// it has come to the end; but how it got there may not be captured. Or it is the SYN that was followed until a SYN/ACK,
 /// perhaps a forged one, answered another.
 fn answers_forgotten_syn(conn: &Conn, from: Side, segment: &Segment<'_>) -> bool {
-    let Some((_, offer)) = conn.other_syn().filter(|(isn, _)| segment.ack == *isn + 1) else { return false };
+    let Some((_, offer)) = conn.other_syn(segment) else { return false };
     let plain = segment.is_ack() && !segment.is_rst();
     let ends =
         matches!(conn.sides.server.state, State::Closed | State::Listen | State::LastAck | State::TimeWait);
@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
     fn in_syn_sent(&self, conn: &Conn) -> Option<Anomaly> {
         let s = self.segment;
         // Of several SYNs any may be the one that is answered.
-        let answers_other = conn.other_syn().is_some_and(|(isn, _)| s.ack == isn + 1);
+        let answers_other = conn.other_syn(s).is_some();
         if s.is_ack() && !answers_other {
             if let Some(anomaly) = self.answers_syn() {
                 return Some(anomaly);
@@ -197,7 +197,7 @@ impl<'a> Case<'a> {
             return refused.or_else(|| self.echo_of_syn_ack());
         }
         // Of several SYN/ACKs any may be the one that is acknowledged.
-        let acks_other = s.is_ack() && conn.other_syn_ack().is_some_and(|(isn, _)| s.ack == isn + 1);
+        let acks_other = s.is_ack() && conn.other_syn_ack(s).is_some();
         let answer = || {
             if s.is_ack() { self.acks_syn_ack() } else { None }.or(paws).or_else(|| self.echo_of_syn_ack())
         };

@@ -14,7 +14,7 @@ impl Conn {
     pub(super) fn sent_rst(&mut self, from: Side, segment: &Segment<'_>) -> Option<State> {
         match self.sides[from].state {
             State::SynSent => None,
-            State::SynReceived if self.other_syn().is_some_and(|(isn, _)| segment.ack == isn + 1) => {
+            State::SynReceived if self.other_syn(segment).is_some() => {
                 self.forget_other_syn();
                 self.sides[from].apply(Trigger::ResetPassive)
             }

@@ -129,7 +129,7 @@ impl Conn {
 
     /// A FIN that waits behind a hole is an entry in the receiver's queue, as in Linux: it comes with the octets just
     /// before it, or alone. Octets that begin no later and lie over it replace it, whichever of the two comes first.
-    /// Forgets a FIN that `segment` replaces, or that is dropped because its place is covered; tells whether it did.
+    /// So this forgets a FIN that `segment` replaces, or that is dropped as its place is covered; it tells whether it did.
     fn drops_fin<const N: usize>(&mut self, to: Side, segment: &Segment<'_>, frags: &FragList<N>) -> bool {
         let Some(fin) = self.sides[to].waiting_end(&self.sides[!to]) else { return false };
         let stream = self.stream(to);

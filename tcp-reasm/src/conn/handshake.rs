@@ -115,8 +115,9 @@ impl Conn {
     /// Of several SYNs the connection is the one that the server answers. Returns whether it is another one than was
     /// followed so far.
     fn follow_answered_syn(&mut self, segment: &Segment<'_>) -> bool {
-        let answered = self.other_syn().filter(|(isn, _)| segment.ack == *isn + 1);
-        let Some((isn, offer)) = answered.filter(|_| self.sides.client.state == State::SynSent) else {
+        let Some((isn, offer)) =
+            self.other_syn(segment).filter(|_| self.sides.client.state == State::SynSent)
+        else {
             return false;
         };
         match self.sides.server.stream.base().filter(|_| self.sides.client.offer.active()) {
@@ -220,10 +221,8 @@ impl Conn {
     /// Of several SYN/ACKs the connection is the one that the client acknowledges. Returns whether it is another one than
     /// was followed so far.
     pub(super) fn follow_acknowledged_syn_ack(&mut self, segment: &Segment<'_>) -> bool {
-        let acknowledged =
-            self.other_syn_ack().filter(|(isn, _)| segment.is_ack() && segment.ack == *isn + 1);
-        let Some((isn, offer)) = acknowledged.filter(|_| self.sides.server.state == State::SynReceived)
-        else {
+        let waits = segment.is_ack() && self.sides.server.state == State::SynReceived;
+        let Some((isn, offer)) = self.other_syn_ack(segment).filter(|_| waits) else {
             return false;
         };
         self.forget_other_syn();
@@ -233,14 +232,14 @@ impl Conn {
         true
     }
 
-    /// Another SYN of the client with a different ISN, which the peer has not answered.
-    pub(super) fn other_syn(&self) -> Option<(SeqNum, Offer)> {
-        self.other(true)
+    /// Another SYN of the client, with a different ISN, which `answer` acknowledges.
+    pub(super) fn other_syn(&self, answer: &Segment<'_>) -> Option<(SeqNum, Offer)> {
+        self.other(true, answer)
     }
 
-    /// Another SYN/ACK of the server with a different ISN, which the peer has not acknowledged.
-    pub(super) fn other_syn_ack(&self) -> Option<(SeqNum, Offer)> {
-        self.other(false)
+    /// Another SYN/ACK of the server, with a different ISN, which `answer` acknowledges.
+    pub(super) fn other_syn_ack(&self, answer: &Segment<'_>) -> Option<(SeqNum, Offer)> {
+        self.other(false, answer)
     }
 
     /// Whether no other SYN or SYN/ACK is remembered.
@@ -249,9 +248,10 @@ impl Conn {
         !self.other_offer.seen()
     }
 
-    fn other(&self, active: bool) -> Option<(SeqNum, Offer)> {
+    fn other(&self, active: bool, answer: &Segment<'_>) -> Option<(SeqNum, Offer)> {
         let is = self.other_offer.seen() && self.other_offer.active() == active;
-        is.then_some((self.other_isn, self.other_offer))
+        let answered = answer.ack == self.other_isn + 1;
+        (is && answered).then_some((self.other_isn, self.other_offer))
     }
 
     pub(super) fn forget_other_syn(&mut self) {

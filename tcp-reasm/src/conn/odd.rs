@@ -48,8 +48,7 @@ impl Conn {
 
     /// A timestamp in the answer to a SYN that had none (RFC 7323, 3.2). Of several SYNs the answered one counts.
     fn answers_with_timestamp(&self, from: Side, segment: &Segment<'_>) -> bool {
-        let other = self.other_syn().filter(|(isn, _)| segment.ack == *isn + 1);
-        let offer = other.map_or(self.sides[!from].offer, |(_, offer)| offer);
+        let offer = self.other_syn(segment).map_or(self.sides[!from].offer, |(_, offer)| offer);
         let unasked = offer.seen() && offer.timestamp().is_none();
         segment.is_ack() && unasked && segment.options.timestamps.is_some()
     }
