@@ -192,9 +192,10 @@ impl Space {
         self.has_fin.then_some(self.fin)
     }
 
+    /// Without one nothing is left of an earlier one.
     pub(crate) fn set_fin(&mut self, fin: Option<SeqNum>) {
         self.has_fin = fin.is_some();
-        self.fin = fin.unwrap_or(self.fin);
+        self.fin = fin.unwrap_or(SeqNum(0));
     }
 
     /// TS.Recent as the side itself tells it: it echoes that. For monitors that may have seen what it did not get.
@@ -255,7 +256,8 @@ impl Space {
 
     /// This side begins again with another SYN.
     pub(crate) fn restart_sending(&mut self, offer: Offer, nxt: SeqNum) {
-        (self.snd_nxt, self.has_sent, self.has_fin, self.offer) = (nxt, true, false, offer);
+        self.set_fin(None);
+        (self.snd_nxt, self.has_sent, self.offer) = (nxt, true, offer);
     }
 
     /// TS.Recent as RFC 7323, 4.3 keeps it: the newest value of a segment that begins no later than what was last

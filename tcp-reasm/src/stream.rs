@@ -322,6 +322,9 @@ impl Stream {
             self.holds_early = buffer.frags.above(self.next()).is_some();
         }
         self.urgent_removed = urgent.removed;
+        if !urgent.removed {
+            self.urgent = SeqNum(0); // its place means nothing any more
+        }
         Some(urgent)
     }
 

@@ -255,6 +255,6 @@ impl Conn {
     }
 
     pub(super) fn forget_other_syn(&mut self) {
-        self.other_offer = Offer::NONE;
+        (self.other_isn, self.other_offer) = (SeqNum(0), Offer::NONE);
     }
 }
