@@ -77,12 +77,12 @@ impl Reset {
 }
 
 /// One TCP connection as both ends see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conn {
     pub(crate) sides: Sides<Space>,
     /// Another SYN of the client, or SYN/ACK of the server; the offer tells which, and whether there is one.
-    other_isn: SeqNum,
-    other_offer: Offer,
+    pub(crate) other_isn: SeqNum,
+    pub(crate) other_offer: Offer,
     pub(crate) strictness: Strictness,
     /// Octets that came with the SYN and wait for the SYN/ACK to be taken.
     pub(crate) syn_data: bool,
@@ -198,8 +198,7 @@ impl Conn {
     /// Whether neither side will send or accept anything more, but for old duplicates.
     #[inline]
     pub fn is_over(&self) -> bool {
-        let over = |s: State| matches!(s, State::Closed | State::TimeWait);
-        over(self.sides.client.state) && over(self.sides.server.state)
+        self.sides.client.state.is_over() && self.sides.server.state.is_over()
     }
 
     /// Whether a RST ended it.
@@ -209,8 +208,7 @@ impl Conn {
 
     /// Whether the handshake is not complete on both sides.
     pub fn is_embryonic(&self) -> bool {
-        let early = |s: State| matches!(s, State::Listen | State::SynSent | State::SynReceived);
-        early(self.sides.client.state) || early(self.sides.server.state)
+        self.sides.client.state.is_embryonic() || self.sides.server.state.is_embryonic()
     }
 
     /// Whether everything `side` receives has come: the peer's FIN was taken in order.

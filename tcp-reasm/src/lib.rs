@@ -19,7 +19,8 @@
 //!
 //! The octets lie in memory of the caller: a [`Buffer`] pairs a fragment list with a store and an overlap policy
 //! (from `ringbuf-core`), so that one connection can live in two arrays and a million in a pool. A [`Conn`] itself is 176
-//! octets: two windows of 24, and 128 for everything else.
+//! octets: two windows of 24, and 128 for everything else. At rest nearly all connections have a short form of 80: see
+//! [`PackedConn`].
 //!
 //! ```
 //! use ringbuf_core::{FragList, Overlap, Store, store::Flat, window::Window};
@@ -92,6 +93,8 @@ pub mod space;
 
 pub mod conn;
 
+pub mod packed;
+
 pub mod timer;
 
 #[cfg(any(test, feature = "_model"))]
@@ -100,6 +103,7 @@ pub mod model;
 pub use anomaly::{Anomalies, Anomaly};
 pub use conn::Conn;
 pub use header::Flags;
+pub use packed::PackedConn;
 pub use report::{Arrival, Report, Sent, Urgent, Verdict};
 pub use segment::Segment;
 pub use side::{Side, Sides};

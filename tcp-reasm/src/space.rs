@@ -11,11 +11,11 @@ use ringbuf_core::{Offset, SeqNum};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
     /// Its timestamp, when it has one.
-    timestamp: u32,
+    pub(crate) timestamp: u32,
     /// How far the timestamps of its repetitions went beyond, ticks; the largest value stands for any.
-    timestamp_span: u16,
-    scale: u8,
-    bits: u8,
+    pub(crate) timestamp_span: u16,
+    pub(crate) scale: u8,
+    pub(crate) bits: u8,
 }
 
 impl Offer {
@@ -128,20 +128,20 @@ pub(crate) enum Steady {
 }
 
 /// One side of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     pub(crate) stream: Stream,
     /// SND.NXT: one past the highest sequence number sent, SYN and FIN counted.
-    snd_nxt: SeqNum,
+    pub(crate) snd_nxt: SeqNum,
     /// Sequence number of the FIN sent.
-    fin: SeqNum,
+    pub(crate) fin: SeqNum,
     /// TS.Recent: the newest timestamp accepted from the peer. 0 when there is none: hosts without a clock send that.
-    ts_recent: u32,
+    pub(crate) ts_recent: u32,
     /// This side's SYN.
     pub(crate) offer: Offer,
     pub(crate) state: State,
-    has_sent: bool,
-    has_fin: bool,
+    pub(crate) has_sent: bool,
+    pub(crate) has_fin: bool,
     pub(crate) steady: Steady,
 }
 

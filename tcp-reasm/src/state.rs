@@ -93,6 +93,16 @@ impl State {
         !matches!(self, State::Closed | State::Listen | State::SynSent | State::SynReceived)
     }
 
+    /// Whether the handshake has begun, or is waited for, and is not complete.
+    pub(crate) const fn is_embryonic(self) -> bool {
+        matches!(self, State::Listen | State::SynSent | State::SynReceived)
+    }
+
+    /// Whether this end will neither send nor accept anything more, but for old duplicates.
+    pub(crate) const fn is_over(self) -> bool {
+        matches!(self, State::Closed | State::TimeWait)
+    }
+
     /// Whether the peer's FIN was accepted: nothing more can enter the stream.
     pub fn has_received_fin(self) -> bool {
         matches!(self, State::CloseWait | State::Closing | State::LastAck | State::TimeWait)

@@ -37,33 +37,33 @@ pub enum UrgentPolicy {
 
 /// One receive stream. It holds no octets: they are in a [`Buffer`] that is passed in, or nowhere when only the
 /// position matters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
-    window: Window,
+    pub(crate) window: Window,
     /// Highest offset that the receiver acknowledged.
-    acked: Offset,
+    pub(crate) acked: Offset,
     /// Sequence number of offset 0.
-    base: SeqNum,
+    pub(crate) base: SeqNum,
     /// How far the advertised window reaches beyond `acked`, octets. It never shrinks from the right.
-    ahead: u32,
+    pub(crate) ahead: u32,
     /// The widest window ever advertised, octets.
-    widest: u32,
+    pub(crate) widest: u32,
     /// Sequence number of the octet that was called urgent last.
-    urgent: SeqNum,
+    pub(crate) urgent: SeqNum,
     /// `base` is known.
-    placed: bool,
+    pub(crate) placed: bool,
     /// `base` was taken from the first segment seen, not from a SYN.
-    midstream: bool,
+    pub(crate) midstream: bool,
     /// `base` is what an ACK said; the SYN/ACK before it was not seen.
     pub(crate) guessed: bool,
     /// The receiver acknowledged something.
-    has_acked: bool,
+    pub(crate) has_acked: bool,
     /// The urgent octet has not come yet.
-    urgent_pending: bool,
+    pub(crate) urgent_pending: bool,
     /// The urgent octet was taken out of the stream.
-    urgent_removed: bool,
+    pub(crate) urgent_removed: bool,
     /// Octets wait behind a hole.
-    holds_early: bool,
+    pub(crate) holds_early: bool,
     pub(crate) urgent_policy: UrgentPolicy,
 }
 
