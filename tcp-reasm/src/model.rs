@@ -9,7 +9,7 @@
 pub mod hostile;
 pub mod network;
 
-use crate::{Buffer, Conn, Flags, Segment, Side, State};
+use crate::{Buffer, Conn, Flags, PackedConn, Segment, Side, State};
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
 use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum, Store};
@@ -26,6 +26,22 @@ const FRAGS: usize = 64;
 /// The octet at a place of the stream that the client sends.
 pub fn octet(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9e37_79b9) >> 13) as u8
+}
+
+/// Puts a connection away in its short form and takes it out again, as a table of many does between two segments.
+/// Returns whether it has one.
+fn repack(conn: &mut Conn, window: &Window) -> bool {
+    let Some(packed) = PackedConn::pack(conn, window) else { return false };
+    let again = packed.unpack(window);
+    assert_eq!(again, *conn, "what was put away is what is taken out");
+    for side in Side::BOTH {
+        let told = (packed.state(side), packed.next(side));
+        assert_eq!(told, (conn.state(side), conn.stream(side).next()));
+    }
+    let told = (packed.is_embryonic(), packed.is_over());
+    assert_eq!(told, (conn.is_embryonic(), conn.is_over()));
+    *conn = again;
+    true
 }
 
 /// A connection, the server's ring, and what has truly arrived there.
@@ -50,6 +66,7 @@ impl Wire {
 
     /// Returns whether the receiver took the segment.
     fn play(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+        let _ = repack(&mut self.conn, &Window::new(LEN as u32));
         let before = self.conn;
         if !self.conn.judge(from, segment).is_accept() {
             assert_eq!(self.conn.state(Side::Server), before.state(Side::Server));

@@ -7,7 +7,9 @@
 //! 2. Octets in order stay what they were, and stay in order until the stream begins anew.
 //! 3. The same segment again brings no octet.
 //! 4. What was announced before storing is what happened.
+//! 5. What is put into the short form comes out of it as it was.
 
+use super::repack;
 use crate::options::{OptionFaults, Options, Signature, Timestamps};
 use crate::{
     Arrival, Buffer, Conn, Flags, Report, Segment, Side, Sides, State, Strictness, UrgentPolicy, Verdict,
@@ -74,6 +76,9 @@ impl Stream {
 
 struct World {
     conn: Conn,
+    window: Window,
+    /// The readers take everything in order at once, and it is let go.
+    prompt: bool,
     streams: Sides<Stream>,
 }
 
@@ -81,11 +86,8 @@ impl World {
     fn new(input: &mut Input<'_>) -> Self {
         let setup = input.byte();
         let midstream = setup & 1 != 0;
-        let mut conn = if midstream {
-            Conn::midstream(Window::new(CAP))
-        } else {
-            Conn::new(Window::with_ahead(CAP, 64))
-        };
+        let window = if midstream { Window::new(CAP) } else { Window::with_ahead(CAP, 64) };
+        let mut conn = if midstream { Conn::midstream(window) } else { Conn::new(window) };
         let strictness =
             [Strictness::Linux, Strictness::LinuxBefore68, Strictness::Rfc9293, Strictness::Lossy];
         conn.set_strictness(strictness[usize::from(setup >> 1 & 3)]);
@@ -95,7 +97,8 @@ impl World {
             conn.set_urgent_policy(side, urgent[usize::from(setup >> 3 & 3)]);
         }
         let overlap = [Some(Overlap::First), Some(Overlap::Last), None, None][usize::from(setup >> 5 & 3)];
-        World { conn, streams: Sides::from_fn(|_| Stream::new(overlap)) }
+        let prompt = setup & 128 != 0;
+        World { conn, window, prompt, streams: Sides::from_fn(|_| Stream::new(overlap)) }
     }
 
     /// A segment near something that matters.
@@ -148,6 +151,20 @@ impl World {
         for side in Side::BOTH {
             self.conn.stream(side).window().check(&self.streams[side].frags);
         }
+        self.rest();
+    }
+
+    /// Rule 5.
+    fn rest(&mut self) {
+        for side in Side::BOTH {
+            let undecided = side == Side::Server && self.conn.has_undecided_syn_data();
+            if self.prompt && !undecided {
+                let Stream { frags, store, .. } = &mut self.streams[side];
+                let next = self.conn.stream(side).next();
+                let _ = self.conn.release(side, frags, store, next);
+            }
+        }
+        let _ = repack(&mut self.conn, &self.window);
     }
 
     /// Rule 1.

@@ -103,6 +103,9 @@ pub struct Tally {
     pub closed: u64,
     /// Runs whose handshake the monitor had to guess.
     pub inferred: u64,
+    /// By the state of the client: how many connections waited for a segment, and how many of them had a short form. Runs
+    /// whose readers let go of what they have read.
+    pub packed: [(u64, u64); State::ALL.len()],
     /// Runs that ended early, by what was refused: see `KNOWN`.
     pub known: [u64; KNOWN.len()],
 }
@@ -120,6 +123,9 @@ impl Tally {
         self.simultaneous += other.simultaneous;
         self.closed += other.closed;
         self.inferred += other.inferred;
+        for (all, one) in self.packed.iter_mut().zip(other.packed) {
+            *all = (all.0 + one.0, all.1 + one.1);
+        }
         self.known.iter_mut().zip(other.known).for_each(|(all, one)| *all += one);
     }
 }
@@ -208,6 +214,7 @@ impl Run {
 
     fn play(mut self) -> Tally {
         for _ in 0..ENDLESS {
+            self.tally.packed = self.observer.packed;
             if self.tally.known != [0; KNOWN.len()] {
                 return self.tally;
             }
@@ -509,7 +516,7 @@ fn knows(seen: State, actual: State) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{KNOWN, Tally, explain, run};
+    use super::{KNOWN, State, Tally, explain, run};
     use std::panic::catch_unwind;
     use std::string::String;
     use std::{env, println};
@@ -533,6 +540,9 @@ mod tests {
             }
         }
         println!("{runs} runs: {all:#?}");
+        for (state, (count, packed)) in State::ALL.into_iter().zip(all.packed) {
+            println!("client in {state}: {packed} of {count} have a short form");
+        }
         if runs >= RUNS {
             check_tally(runs, &all);
         }
@@ -550,6 +560,8 @@ mod tests {
         for (count, (verdict, case)) in all.known.iter().zip(KNOWN) {
             println!("{count} ended early by {verdict:?}: {case}");
         }
+        let (count, packed) = all.packed.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert!(count > 20 * runs && packed * 2 > count, "{packed} of {count} have a short form");
         assert!(all.known.iter().sum::<u64>() * 50 < runs, "a known case is a rare one");
     }
 }

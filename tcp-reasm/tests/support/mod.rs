@@ -9,7 +9,7 @@ use ringbuf_core::store::Flat;
 use ringbuf_core::window::Window;
 use ringbuf_core::{FragList, Offset, Overlap, Range, Store};
 use tcp_reasm::options::{Options, Timestamps};
-use tcp_reasm::{Anomaly, Buffer, Conn, Flags, Report, Segment, Sent, Side, State, Verdict};
+use tcp_reasm::{Anomaly, Buffer, Conn, Flags, PackedConn, Report, Segment, Sent, Side, State, Verdict};
 
 pub(crate) const C: Side = Side::Client;
 pub(crate) const S: Side = Side::Server;
@@ -43,6 +43,7 @@ impl Link {
     }
 
     pub(crate) fn play(&mut self, from: Side, segment: &Segment<'_>) -> Verdict {
+        let _ = repack(&mut self.conn);
         let verdict = self.conn.judge(from, segment);
         match verdict {
             Verdict::Accept => {
@@ -121,6 +122,16 @@ impl Link {
         let buffer = Buffer { frags: &mut self.frags[i], store: &mut self.rings[i], policy: Overlap::First };
         self.conn.skip(side, Some(buffer)).map(|(gap, _)| gap)
     }
+}
+
+/// Puts a connection away in its short form and takes it out again. Returns whether it has one.
+pub(crate) fn repack(conn: &mut Conn) -> bool {
+    let window = conn.stream(C).window().restarted_at(Offset::ZERO);
+    let Some(packed) = PackedConn::pack(conn, &window) else { return false };
+    let again = packed.unpack(&window);
+    assert_eq!(again, *conn, "what was put away is what is taken out");
+    *conn = again;
+    true
 }
 
 /// Options with timestamps alone.

@@ -65,6 +65,7 @@ impl Monitor {
     }
 
     pub(crate) fn play(&mut self, from: Side, segment: &Segment<'_>) -> Verdict {
+        let _ = super::repack(&mut self.conn);
         let verdict = self.conn.judge(from, segment);
         match verdict {
             Verdict::Accept => self.accept(from, segment),

@@ -2,6 +2,7 @@
 //! and knows what it ought to read.
 
 use super::host::{Packet, Time};
+use crate::model::repack;
 use crate::{Anomaly, Buffer, Conn, Side, Sides, State, Strictness, Verdict};
 use ringbuf_core::overlap::Linux;
 use ringbuf_core::store::Flat;
@@ -14,6 +15,9 @@ use std::vec::Vec;
 const CAP: u32 = 8192;
 /// More than any run has: a refusal for want of room would hide others.
 const RANGES: usize = 1024;
+
+/// By the state of the client: how many connections waited for a segment, and how many of them had a short form.
+type Shares = [(u64, u64); State::ALL.len()];
 
 /// One stream: memory, and how far it was read.
 #[derive(Debug)]
@@ -67,12 +71,28 @@ pub(super) struct Observer {
     /// By the side that receives it.
     truth: Sides<Truth>,
     pub(super) refused: u32,
+    /// The readers let go of what they have read.
+    prompt: bool,
+    /// Of prompt readers.
+    pub(super) packed: Shares,
 }
 
 impl Observer {
     pub(super) fn new(strictness: Strictness, patience: Option<Time>, truth: Sides<Truth>) -> Self {
         let memory = Sides::from_fn(|_| Memory::new());
-        Observer { conn: None, strictness, patience, swapped: false, memory, truth, refused: 0 }
+        let prompt = truth.client.iss.0 & 1 == 0;
+        let packed = Shares::default();
+        Observer {
+            conn: None,
+            strictness,
+            patience,
+            swapped: false,
+            memory,
+            truth,
+            refused: 0,
+            prompt,
+            packed,
+        }
     }
 
     /// A host's name in the connection, and the other way round.
@@ -94,6 +114,7 @@ impl Observer {
         if self.conn.is_none() {
             self.begin(from, packet)?;
         }
+        self.rest();
         let (side, conn) = (self.named(from), self.conn.as_mut()?);
         let verdict = conn.judge(side, &segment);
         match verdict {
@@ -111,6 +132,23 @@ impl Observer {
         }
         self.look_for_gaps(now);
         Some(verdict)
+    }
+
+    /// Between two segments the connection is put away, if it can be.
+    fn rest(&mut self) {
+        let Some(conn) = &mut self.conn else { return };
+        if self.prompt {
+            for side in Side::BOTH {
+                let Memory { frags, store, cursor, .. } = &mut self.memory[side];
+                let _ = conn.release(side, frags, store, *cursor);
+            }
+        }
+        let has_short_form = repack(conn, &Window::new(CAP));
+        if self.prompt {
+            let (all, packed) = &mut self.packed[conn.state(Side::Client) as usize];
+            *all += 1;
+            *packed += u64::from(has_short_form);
+        }
     }
 
     fn begin(&mut self, from: Side, packet: &Packet) -> Option<()> {
