@@ -10,7 +10,7 @@ use ringbuf_core::{FragList, Offset, Overlap, Range, Ring, Store, Window};
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 use tcp_reasm::options::{Options, Timestamps};
-use tcp_reasm::{Buffer, Conn, Flags, NO_BUFFER, Segment, Side};
+use tcp_reasm::{Buffer, Conn, Flags, NO_BUFFER, PackedConn, Segment, Side};
 
 const BUDGETS: &str = include_str!("../../instructions.txt");
 const SEGMENT: usize = 1448;
@@ -33,6 +33,7 @@ const PATHS: &[(&str, Path)] = &[
     ("tcp_in_order", tcp_in_order),
     ("tcp_pure_ack", tcp_pure_ack),
     ("tcp_handshake", tcp_handshake),
+    ("tcp_pack", tcp_pack),
 ];
 
 /// Written in order and read by slice.
@@ -178,6 +179,17 @@ fn tcp_handshake(count: u64) {
     for _ in 0..count {
         link.conn = Conn::new(Window::new(RING as u32));
         link.handshake();
+    }
+}
+
+/// An established connection put into its short form, and made again.
+fn tcp_pack(count: u64) {
+    let (conn, window) = (Link::established().conn, Window::new(RING as u32));
+    for _ in 0..count {
+        let packed = PackedConn::pack(black_box(&conn), black_box(&window));
+        if let Some(packed) = black_box(&packed) {
+            black_box(&packed.unpack(black_box(&window)));
+        }
     }
 }
 
