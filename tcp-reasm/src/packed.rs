@@ -1,7 +1,7 @@
 //! A connection at rest, in 80 octets instead of 176: what a table of millions keeps of nearly all of them.
 //!
-//! A part of a [`Conn`] is as it began most of the time: no octet is held, waits behind a hole or is urgent, and there was
-//! one SYN. What is left takes fewer values than its types have: a stream ends below 2^48, what is acknowledged is near
+//! A part of a [`Conn`] is as it began most of the time: no octet is held in order or is urgent, and there was one
+//! SYN. What is left takes fewer values than its types have: a stream ends below 2^48, what is acknowledged is near
 //! what is expected next, a FIN is the last that is sent, and the widest window is a number of 16 bits, shifted (RFC
 //! 7323, 2.3). A connection of which any of that is not so has no short form, and stays as it is until it has one again.
 //!
@@ -46,7 +46,7 @@ struct PackedSpace {
     /// The widest window, shifted to the right until it fits.
     widest: u16,
     /// How far that is, in four bits; above them what belongs to the connection: at the client how strict it is, and
-    /// [`STARTED`], at the server how it was reset.
+    /// [`STARTED`], at the server how it was reset; highest, [`EARLY`].
     shift: u8,
     state: State,
     steady: Steady,
@@ -61,6 +61,8 @@ const URGENT_POLICY: u32 = 6;
 
 /// Of [`PackedSpace::shift`].
 const STARTED: u8 = 64;
+/// Octets wait behind a hole, wherever they are held.
+const EARLY: u8 = 128;
 const SHARED: u32 = 4;
 
 /// Variants by their numbers; the last one fills the table.
@@ -174,12 +176,12 @@ impl PackedSpace {
         } = space;
         #[rustfmt::skip]
         let Stream {
-            window: held, acked, widest, urgent, urgent_pending, urgent_removed, holds_early,
-            base: _, ahead: _, placed: _, midstream: _, guessed: _, has_acked: _, urgent_policy: _,
+            window: held, acked, widest, urgent, urgent_pending, urgent_removed,
+            holds_early: _, base: _, ahead: _, placed: _, midstream: _, guessed: _, has_acked: _, urgent_policy: _,
         } = stream;
         let (next, shift) = (held.next(), shift_of(*widest));
         let near = acked.0.wrapping_sub(next.0).cast_signed();
-        !(urgent_pending | urgent_removed | holds_early)
+        !(urgent_pending | urgent_removed)
             && *urgent == SeqNum(0)
             && *fin == fin_of(ENDS && *has_fin, *snd_nxt)
             && *held == window.restarted_at(next)
@@ -203,7 +205,7 @@ impl PackedSpace {
             offer: space.offer,
             next_high: (next >> 32) as u16,
             widest: (stream.widest >> shift) as u16,
-            shift: shift as u8 | shared,
+            shift: shift as u8 | shared | flag(stream.holds_early, EARLY),
             state: space.state,
             steady: space.steady,
             flags: gather([stream.placed, stream.midstream, stream.guessed, stream.has_acked])
@@ -230,7 +232,7 @@ impl PackedSpace {
             has_acked,
             urgent_pending: false,
             urgent_removed: false,
-            holds_early: false,
+            holds_early: self.shift & EARLY != 0,
             urgent_policy: POLICIES[usize::from(self.flags >> URGENT_POLICY)],
         };
         Space {

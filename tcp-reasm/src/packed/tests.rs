@@ -41,8 +41,6 @@ const NO_PLACE: &[Change] = &[
     ("urgent", |c| c.sides.client.stream.urgent = SeqNum(1)),
     ("urgent pending", |c| c.sides.client.stream.urgent_pending = true),
     ("urgent removed", |c| c.sides.server.stream.urgent_removed = true),
-    ("early octets", |c| c.sides.client.stream.holds_early = true),
-    ("early octets of the server", |c| c.sides.server.stream.holds_early = true),
     ("another capacity", |c| c.sides.client.stream.window = Window::with_ahead(1001, 600)),
     ("another share of early octets", |c| c.sides.server.stream.window = Window::with_ahead(1000, 601)),
     ("2^48 octets", |c| at(c, 1 << 48)),
@@ -131,7 +129,7 @@ prop_compose! {
         behind in any::<i32>(),
         (base, ahead) in any::<(u32, u32)>(),
         (mantissa, scale) in (any::<u16>(), 0_u32..15),
-        known in any::<[bool; 4]>(),
+        (known, holds_early) in any::<([bool; 4], bool)>(),
         urgent_policy in select(&POLICIES[..]),
     ) -> Stream {
         let [placed, midstream, guessed, has_acked] = known;
@@ -139,8 +137,8 @@ prop_compose! {
         let (base, widest) = (SeqNum(base), u32::from(mantissa) << scale);
         let window = WINDOW.restarted_at(Offset(next));
         Stream {
-            window, acked, base, ahead, widest, placed, midstream, guessed, has_acked, urgent_policy,
-            ..Stream::new(WINDOW)
+            window, acked, base, ahead, widest, placed, midstream, guessed, has_acked, holds_early,
+            urgent_policy, ..Stream::new(WINDOW)
         }
     }
 }
