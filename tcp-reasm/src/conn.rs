@@ -195,6 +195,13 @@ impl Conn {
         self.sides[side].stream.release(frags, store, offset)
     }
 
+    /// Forgets all octets held for `side`, in order and early, for a caller who has no memory for them and frees it. The
+    /// stream stays where it is; what came early has to come again, or is a gap.
+    pub fn shed(&mut self, side: Side) {
+        self.sides[side].stream.shed();
+        self.note_steady();
+    }
+
     /// Whether neither side will send or accept anything more, but for old duplicates.
     #[inline]
     pub fn is_over(&self) -> bool {

@@ -97,6 +97,12 @@ impl Stream {
         }
     }
 
+    /// Nothing that was received is held any more.
+    pub(crate) fn shed(&mut self) {
+        self.window = self.window.restarted_at(self.window.next());
+        self.holds_early = false;
+    }
+
     /// The window over the octets.
     pub fn window(&self) -> &Window {
         &self.window

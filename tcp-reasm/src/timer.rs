@@ -143,6 +143,11 @@ impl<T: Copy + Ord + Add<Duration, Output = T>> Timers<T> {
         self.holes[side].is_some_and(|(_, since)| too_many || now >= since + patience.time)
     }
 
+    /// Whether any stream is known to have a hole.
+    pub fn has_holes(&self) -> bool {
+        self.holes.client.is_some() || self.holes.server.is_some()
+    }
+
     /// Since when the stream that `side` receives has its hole; `None` when it is not known to have one.
     pub fn hole_since(&self, side: Side) -> Option<T> {
         self.holes[side].map(|(_, since)| since)
