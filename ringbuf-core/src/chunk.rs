@@ -134,6 +134,8 @@ pub struct ChunkMap {
     end: u64,
     /// Data chunks held.
     data: u32,
+    /// The most data chunks that it may hold.
+    most: u32,
     /// Levels of tables below the root.
     height: u8,
 }
@@ -147,7 +149,13 @@ impl Default for ChunkMap {
 impl ChunkMap {
     /// A map that holds nothing.
     pub const fn new() -> Self {
-        ChunkMap { root: [NONE; ROOT], first: 0, end: 0, data: 0, height: 0 }
+        ChunkMap::with_most(u32::MAX)
+    }
+
+    /// A map that holds nothing, and never more than `most` data chunks: for streams that share a pool and are not to
+    /// take it from each other.
+    pub const fn with_most(most: u32) -> Self {
+        ChunkMap { root: [NONE; ROOT], first: 0, end: 0, data: 0, most, height: 0 }
     }
 
     /// Data chunks held.
@@ -220,7 +228,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
         for i in 0..ROOT {
             self.free_subtree(self.map.root[i], self.map.height);
         }
-        *self.map = ChunkMap::new();
+        *self.map = ChunkMap::with_most(self.map.most);
     }
 
     fn find(&self, index: u64) -> u32 {
@@ -268,6 +276,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
     fn new_node(&mut self, level: u8) -> Result<u32, NoSpace> {
         if level > 0 {
             return self.pool.new_table();
+        }
+        if self.map.data >= self.map.most {
+            return Err(NoSpace);
         }
         let id = self.pool.take()?;
         self.map.data += 1;
