@@ -47,7 +47,8 @@ impl fmt::Debug for Id {
     }
 }
 
-const NONE: u32 = u32::MAX;
+/// The index of nothing.
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// Slots that [`Slab::next_from`] looks at.
 pub const LOOK: usize = 64;
@@ -56,8 +57,31 @@ pub const LOOK: usize = 64;
 #[derive(Debug)]
 pub struct Slot<T> {
     generation: u32,
-    next_free: u32,
-    value: Option<T>,
+    content: Content<T>,
+}
+
+/// What is in a slot. A free one costs nothing beyond the value's place: the link lies where the value was.
+#[derive(Debug)]
+enum Content<T> {
+    Held(T),
+    /// The next free slot.
+    Free(u32),
+}
+
+impl<T> Slot<T> {
+    fn value(&self) -> Option<&T> {
+        match &self.content {
+            Content::Held(value) => Some(value),
+            Content::Free(_) => None,
+        }
+    }
+
+    fn value_mut(&mut self) -> Option<&mut T> {
+        match &mut self.content {
+            Content::Held(value) => Some(value),
+            Content::Free(_) => None,
+        }
+    }
 }
 
 /// Which free slot is taken next.
@@ -112,8 +136,9 @@ impl<T, M: Memory> Slab<T, M> {
     pub fn insert(&mut self, value: T) -> Result<Id, T> {
         let index = self.free_head;
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            self.free_head = slot.next_free;
-            slot.value = Some(value);
+            if let Content::Free(next) = core::mem::replace(&mut slot.content, Content::Held(value)) {
+                self.free_head = next;
+            }
             self.len += 1;
             return Ok(Id { index, generation: slot.generation });
         }
@@ -121,33 +146,36 @@ impl<T, M: Memory> Slab<T, M> {
         if index == NONE {
             return Err(value);
         }
-        match self.slots.try_push(Slot { generation: 0, next_free: NONE, value: Some(value) }) {
+        match self.slots.try_push(Slot { generation: 0, content: Content::Held(value) }) {
             Ok(()) => {
                 self.len += 1;
                 Ok(Id { index, generation: 0 })
             }
-            Err(slot) => slot.value.map_or_else(|| unreachable!("it was just put in"), Err),
+            Err(Slot { content: Content::Held(value), .. }) => Err(value),
+            Err(_) => unreachable!("it was just put in"),
         }
     }
 
     /// Takes a value out; `None` when the id is stale.
     pub fn remove(&mut self, id: Id) -> Option<T> {
+        let next = if self.reuse == Reuse::Oldest { NONE } else { self.free_head };
         let slot = self.slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
-        let value = slot.value.take()?;
+        slot.value()?;
         slot.generation = slot.generation.wrapping_add(1);
+        let content = core::mem::replace(&mut slot.content, Content::Free(next));
         self.len -= 1;
         self.add_free(id.index);
-        Some(value)
+        match content {
+            Content::Held(value) => Some(value),
+            Content::Free(_) => None,
+        }
     }
 
+    /// Puts a slot into the free list: at its end, or at its front, where the slot's own link leads on already.
     fn add_free(&mut self, index: u32) {
-        let last = (self.reuse == Reuse::Oldest).then_some(self.free_tail);
-        let next = if last.is_some() { NONE } else { self.free_head };
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.next_free = next;
-        }
-        match last.and_then(|tail| self.slots.get_mut(tail as usize)).filter(|_| self.free_head != NONE) {
-            Some(tail) => tail.next_free = index,
+        let last = (self.reuse == Reuse::Oldest && self.free_head != NONE).then_some(self.free_tail);
+        match last.and_then(|tail| self.slots.get_mut(tail as usize)) {
+            Some(tail) => tail.content = Content::Free(index),
             None => self.free_head = index,
         }
         self.free_tail = index;
@@ -156,26 +184,32 @@ impl<T, M: Memory> Slab<T, M> {
     /// The value of a valid id.
     #[inline]
     pub fn get(&self, id: Id) -> Option<&T> {
-        self.slots.get(id.index as usize).filter(|s| s.generation == id.generation)?.value.as_ref()
+        self.slots.get(id.index as usize).filter(|s| s.generation == id.generation)?.value()
     }
 
     /// The value of a valid id.
     #[inline]
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        self.slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?.value.as_mut()
+        self.slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?.value_mut()
     }
 
     /// The value at an index, whatever its generation.
     #[inline]
     pub fn at(&self, index: u32) -> Option<&T> {
-        self.slots.get(index as usize)?.value.as_ref()
+        self.slots.get(index as usize)?.value()
+    }
+
+    /// The value at an index, whatever its generation.
+    #[inline]
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.slots.get_mut(index as usize)?.value_mut()
     }
 
     /// The id of the value at an index.
     #[inline]
     pub fn id_at(&self, index: u32) -> Option<Id> {
         let slot = self.slots.get(index as usize)?;
-        slot.value.as_ref().map(|_| Id { index, generation: slot.generation })
+        slot.value().map(|_| Id { index, generation: slot.generation })
     }
 
     /// The slot at an index, to prefetch it.
@@ -200,7 +234,7 @@ impl<T, M: Memory> Slab<T, M> {
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
         (0..)
             .zip(self.slots.iter())
-            .filter(|(_, s)| s.value.is_some())
+            .filter(|(_, s)| s.value().is_some())
             .map(|(index, s)| Id { index, generation: s.generation })
     }
 }
