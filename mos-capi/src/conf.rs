@@ -7,6 +7,7 @@ use crate::text;
 use libc::{c_char, c_int};
 use mos_dpdk::config::{Config, Io};
 use mos_flow::engine::Arrays;
+use mos_flow::memory::Heap;
 use mos_flow::{Config as Limits, Retention, Timeouts};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -234,7 +235,7 @@ fn from_environment(value: &OsStr) -> Option<Files> {
 /// # Errors
 /// `ENOMEM`.
 pub(crate) fn check_memory(limits: &Limits, besides: usize) -> Result<(), Errno> {
-    let needed = footprint(limits)
+    let needed = Arrays::<crate::app::CApp, Heap>::footprint(limits)
         .and_then(|n| n.checked_add(HEADROOM.saturating_add(besides)))
         .ok_or(Errno::NOMEM)?;
     let mut probe = Vec::<u8>::new();
@@ -242,27 +243,6 @@ pub(crate) fn check_memory(limits: &Limits, besides: usize) -> Result<(), Errno>
         text::tell(format_args!("no memory for {needed} octets: lower max_concurrency or rmem_size"));
         Errno::NOMEM
     })
-}
-
-/// Octets that an engine reserves.
-fn footprint(limits: &Limits) -> Option<usize> {
-    type Heap = mos_flow::memory::Heap;
-    fn element<T: 'static>(
-        _: impl Fn(Arrays<crate::app::CApp, Heap>) -> mos_flow::memory::Reserved<T>,
-    ) -> usize {
-        size_of::<T>()
-    }
-    let parts = [
-        (limits.max_flows.div_ceil(6) + 1, element(|a| a.buckets)),
-        (limits.max_flows, element(|a| a.flows)),
-        (limits.max_flows + limits.max_timers, element(|a| a.timers)),
-        (limits.chunks, usize::try_from(CHUNK).ok()? + size_of::<u32>()),
-        (limits.max_buffers, element(|a| a.streams)),
-        (limits.max_sockets, element(|a| a.sockets)),
-        (limits.max_sockets, element(|a| a.listeners)),
-        (limits.max_monitors, element(|a| a.filters)),
-    ];
-    parts.into_iter().try_fold(0_usize, |sum, (n, size)| sum.checked_add(n.checked_mul(size)?))
 }
 
 #[cfg(test)]
@@ -335,7 +315,7 @@ mod tests {
     fn the_largest_engine_that_is_allowed_has_a_size() {
         let s = Settings { max_concurrency: MAX_CONCURRENCY, ..settings("") };
         assert_eq!(s.check(), Ok(()));
-        let octets = footprint(&s.limits([0; 16])).unwrap();
+        let octets = Arrays::<crate::app::CApp, Heap>::footprint(&s.limits([0; 16])).unwrap();
         assert!(octets > 8 << 30, "{octets}");
         let small = Settings { max_concurrency: 100, ..settings("") }.limits([0; 16]);
         assert_eq!(check_memory(&small, 0), Ok(()));

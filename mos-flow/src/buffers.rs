@@ -28,6 +28,8 @@ pub(crate) struct Buffers<M: Memory> {
     streams: Slab<StreamBuffer, M>,
     /// Where the search for octets to give up goes on.
     hand: u32,
+    /// The most chunks of one stream.
+    most: u32,
 }
 
 impl<M: Memory> fmt::Debug for Buffers<M> {
@@ -37,8 +39,14 @@ impl<M: Memory> fmt::Debug for Buffers<M> {
 }
 
 impl<M: Memory> Buffers<M> {
-    pub(crate) fn new(octets: M::Of<u8>, links: M::Of<u32>, streams: M::Of<Slot<StreamBuffer>>) -> Self {
-        Buffers { pool: ChunkPool::new(octets, links), streams: Slab::new(streams, Reuse::Newest), hand: 0 }
+    pub(crate) fn new(
+        octets: M::Of<u8>,
+        links: M::Of<u32>,
+        streams: M::Of<Slot<StreamBuffer>>,
+        most: u32,
+    ) -> Self {
+        let (pool, streams) = (ChunkPool::new(octets, links), Slab::new(streams, Reuse::Newest));
+        Buffers { pool, streams, hand: 0, most }
     }
 
     /// Chunks in use, and chunks there are.
@@ -48,13 +56,19 @@ impl<M: Memory> Buffers<M> {
 
     /// A record for a stream that is about to hold octets.
     pub(crate) fn open(&mut self, flow: Id, side: Side) -> Option<Id> {
-        self.streams.insert(StreamBuffer { owner: Some((flow, side)), ..StreamBuffer::default() }).ok()
+        let (chunks, owner) = (ChunkMap::with_most(self.most), Some((flow, side)));
+        self.streams.insert(StreamBuffer { chunks, owner, ..StreamBuffer::default() }).ok()
     }
 
     /// The next stream that holds octets, round and round; `None` when none is found soon.
     pub(crate) fn next_owner(&mut self) -> Option<(Id, Side)> {
         let id = self.streams.next_from(&mut self.hand, |_| true)?;
         self.streams.get(id)?.owner
+    }
+
+    /// Chunks that a stream holds.
+    pub(crate) fn chunks_of(&self, id: Id) -> u32 {
+        self.streams.get(id).map_or(0, |b| b.chunks.chunks())
     }
 
     /// Frees everything that a stream holds.

@@ -1,5 +1,6 @@
 //! Limits and policies of an engine, checked once.
 
+use crate::evict::{EmbryonicThenIdle, Evict};
 use core::fmt;
 use core::time::Duration;
 use ringbuf_core::window::Window;
@@ -28,6 +29,14 @@ const LEAST_AHEAD: u32 = 64 << 10;
 pub struct Config {
     /// Connections tracked at once.
     pub max_flows: usize,
+    /// Handshakes tracked at once: with one more, the oldest gives way. So a flood of SYNs leaves the rest of the table to
+    /// connections that are established. `None` is half of `max_flows`.
+    pub max_embryonic: Option<usize>,
+    /// Connections that are awake at once (see [`flow`](crate::flow)): in a handshake, with octets held, or about to end.
+    /// `None` is `max_flows`, with which there is always room.
+    pub max_awake: Option<usize>,
+    /// Which connection gives way to a new one when the table is full.
+    pub eviction: &'static dyn Evict,
     /// Sockets: monitors, and one for each connection and monitor that matches it.
     pub max_sockets: usize,
     /// Monitors (raw and stream), at most [`MAX_MONITORS`].
@@ -43,6 +52,9 @@ pub struct Config {
     /// How far ahead of the in-order end octets are kept, besides those. At least 64 KiB, as far as a host without
     /// window scaling may send; what a host has room for by its advertised window is always less than 1 GiB.
     pub ahead_octets: u32,
+    /// The most octets of memory that one stream takes, in order and early; taken as `ring_octets` and two chunks when that
+    /// is more.
+    pub stream_octets: u32,
     /// Which copy of an octet is kept.
     pub overlap: Overlap,
     /// How long octets are kept.
@@ -59,7 +71,8 @@ pub struct Config {
     pub midstream: bool,
     /// How closely segments must fit what was seen.
     pub strictness: Strictness,
-    /// Secret of the flow table's hash. Draw a new one for each process.
+    /// Secret of the flow table's hash. With `std` the default is a new one for each configuration, drawn by the operating
+    /// system; without, it is zero, and a secret must be set wherever packets come from strangers.
     pub hash_seed: [u8; 16],
 }
 
@@ -68,6 +81,9 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             max_flows: 1 << 16,
+            max_embryonic: None,
+            max_awake: None,
+            eviction: &EmbryonicThenIdle::DEFAULT,
             max_sockets: 1 << 17,
             max_monitors: 16,
             max_timers: 1024,
@@ -75,6 +91,7 @@ impl Default for Config {
             chunks: (64 << 20) / chunk::CHUNK,
             ring_octets: 8192,
             ahead_octets: 1 << 30,
+            stream_octets: 4 << 20,
             overlap: Overlap::First,
             retention: Retention::Ring,
             timeouts: Timeouts { time_wait: Duration::ZERO, ..Timeouts::default() },
@@ -82,9 +99,24 @@ impl Default for Config {
             verify_checksums: true,
             midstream: false,
             strictness: Strictness::Linux,
-            hash_seed: [0; 16],
+            hash_seed: secret(),
         }
     }
+}
+
+/// Sixteen octets that nobody can foretell: hashes of nothing under keys that the standard library draws.
+#[cfg(feature = "std")]
+fn secret() -> [u8; 16] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let draw = || RandomState::new().build_hasher().finish().to_le_bytes();
+    let (mut seed, halves) = ([0; 16], [draw(), draw()]);
+    seed.as_chunks_mut::<8>().0.copy_from_slice(&halves);
+    seed
+}
+
+#[cfg(not(feature = "std"))]
+const fn secret() -> [u8; 16] {
+    [0; 16]
 }
 
 /// What is wrong with a configuration.
@@ -112,6 +144,22 @@ impl fmt::Display for ConfigError {
 impl core::error::Error for ConfigError {}
 
 impl Config {
+    /// See `max_embryonic`.
+    pub(crate) fn embryonic_limit(&self) -> usize {
+        self.max_embryonic.unwrap_or(self.max_flows.div_ceil(2))
+    }
+
+    /// See `max_awake`.
+    pub(crate) fn awake_limit(&self) -> usize {
+        self.max_awake.unwrap_or(self.max_flows)
+    }
+
+    /// The most chunks of one stream.
+    pub(crate) fn stream_chunks(&self) -> u32 {
+        let chunk = chunk::CHUNK as u32;
+        (self.stream_octets / chunk).max(self.ring_octets.div_ceil(chunk) + 2)
+    }
+
     /// An empty window for a stream; `None` when it would span more than can be indexed.
     pub(crate) fn window(&self) -> Option<Window> {
         let span = self.ring_octets.checked_add(self.ahead_octets).filter(|span| *span <= chunk::MAX_SPAN)?;
@@ -125,6 +173,8 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = [
             ("max_flows", self.max_flows, 1),
+            ("max_embryonic", self.embryonic_limit(), 1),
+            ("max_awake", self.awake_limit(), 1),
             ("max_sockets", self.max_sockets, 1),
             ("max_monitors", self.max_monitors, 1),
             ("max_timers", self.max_timers, 0),
@@ -155,6 +205,12 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_configuration_has_a_secret_of_its_own() {
+        let [a, b] = [(); 2].map(|()| Config::default().hash_seed);
+        assert!(a != b && a[..8] != a[8..], "{a:?} {b:?}");
+    }
 
     #[test]
     fn limits_out_of_range_are_named() {

@@ -21,6 +21,8 @@
 
 mod admit;
 
+mod crowd;
+
 mod end;
 
 mod gaps;
@@ -38,26 +40,25 @@ use crate::config::{Config, ConfigError};
 use crate::context::{Handler, TimerId};
 use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
-use crate::flow::Flow;
+use crate::flow::{Flow, Flows, Live};
 use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::packet::{Frame, PacketView, Verdict};
-use crate::slab::{Id, Reuse, Slab, Slot};
+use crate::slab::{Id, Slot};
 use crate::socket::{
     FilterSlot, Listeners, MonitorFilters, Registration, Socket, SocketError, SocketId, SocketKind, Sockets,
 };
 use crate::stats::{DropReason, Stats};
 use crate::table::{Bucket, Table};
 use crate::time::{Clock, Instant};
-use crate::timer::{Timer, Wheel};
+use crate::timer::{Link, Wheel};
 use crate::wire::{self, Packet, parse};
 use core::fmt;
 use core::time::Duration;
 use ringbuf_core::hint;
-use ringbuf_core::window::Window;
 use tcp_reasm::Segment;
-pub use timers::Alarm;
+use timers::Alarms;
 
 /// Packets that are prepared together, so that their cache misses overlap.
 pub const BURST: usize = 32;
@@ -69,8 +70,14 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub buckets: M::Of<Bucket>,
     /// Empty, one for each connection.
     pub flows: M::Of<Slot<Flow>>,
-    /// Empty, one for each connection and each timer of the application.
-    pub timers: M::Of<Slot<Timer<Alarm<A, M>>>>,
+    /// Empty, one for each connection that is awake.
+    pub live: M::Of<Slot<Live>>,
+    /// Empty, one for each connection.
+    pub timers: M::Of<Link>,
+    /// Empty, one for each timer of the application.
+    pub alarms: M::Of<Slot<Registration<A, M>>>,
+    /// Empty, one for each timer of the application.
+    pub alarm_timers: M::Of<Link>,
     /// Stream memory: [`ringbuf_core::chunk::CHUNK`] octets for each chunk.
     pub octets: M::Of<u8>,
     /// One word for each chunk.
@@ -95,6 +102,25 @@ impl<A, M: Memory> fmt::Debug for Arrays<A, M> {
 
 #[cfg(feature = "alloc")]
 impl<A> Arrays<A, crate::memory::Heap> {
+    /// Octets that [`Arrays::on_heap`] reserves for `config`: all the memory of an engine. `None` when they cannot be counted.
+    pub fn footprint(config: &Config) -> Option<usize> {
+        let octets = size_of::<[u8; ringbuf_core::chunk::CHUNK]>();
+        let parts = [
+            (Table::<crate::memory::Heap>::buckets_for(config.max_flows), size_of::<Bucket>()),
+            (config.max_flows, size_of::<Slot<Flow>>() + size_of::<Link>()),
+            (config.awake_limit(), size_of::<Slot<Live>>()),
+            (config.max_timers, size_of::<Slot<Registration<A, crate::memory::Heap>>>() + size_of::<Link>()),
+            (config.chunks, octets + size_of::<u32>()),
+            (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
+            (
+                config.max_sockets,
+                size_of::<Slot<Socket>>() + size_of::<Slot<Listeners<A, crate::memory::Heap>>>(),
+            ),
+            (config.max_monitors, size_of::<Slot<MonitorFilters>>() + size_of::<Id>()),
+        ];
+        parts.into_iter().try_fold(0_usize, |sum, (n, size)| sum.checked_add(n.checked_mul(size)?))
+    }
+
     /// Arrays on the heap for `config`. Memory is reserved, not touched, so what is never used costs nothing on
     /// systems that map pages lazily.
     pub fn on_heap(config: &Config) -> Self {
@@ -106,7 +132,10 @@ impl<A> Arrays<A, crate::memory::Heap> {
                 Table::<crate::memory::Heap>::buckets_for(config.max_flows),
             ),
             flows: Reserved::with_capacity(config.max_flows),
-            timers: Reserved::with_capacity(config.max_flows + config.max_timers),
+            live: Reserved::with_capacity(config.awake_limit()),
+            timers: Reserved::with_capacity(config.max_flows),
+            alarms: Reserved::with_capacity(config.max_timers),
+            alarm_timers: Reserved::with_capacity(config.max_timers),
             octets: Reserved::filled(0, octets),
             links: Reserved::filled(0, config.chunks),
             streams: Reserved::with_capacity(config.max_buffers),
@@ -122,24 +151,24 @@ impl<A> Arrays<A, crate::memory::Heap> {
 /// in with each call and given to its handlers.
 pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) config: Config,
-    pub(crate) flows: Slab<Flow, M>,
+    pub(crate) flows: Flows<M>,
     pub(crate) buffers: Buffers<M>,
     pub(crate) sockets: Sockets<A, M>,
     table: Table<M>,
     hasher: KeyHasher,
-    wheel: Wheel<Alarm<A, M>, M>,
+    /// Time-outs of connections, by the index of the connection.
+    wheel: Wheel<M>,
+    alarms: Alarms<A, M>,
     stats: Stats,
     pub(crate) clock: Clock,
     /// First and last connection with new data that was not announced.
     pending: (Id, Id),
     /// Connections that are only remembered (see `Config::linger`).
     lingering: usize,
-    /// Timers of the application that run.
-    user_timers: usize,
-    /// Where the search for a lingering connection goes on.
-    linger_hand: u32,
-    /// An empty window, as every stream begins with.
-    window: Window,
+    /// Connections whose handshake is not complete.
+    embryonic: usize,
+    /// Where the search for a connection that gives way goes on.
+    hand: u32,
 }
 
 impl<A, M: Memory> fmt::Debug for Engine<A, M> {
@@ -192,18 +221,22 @@ impl<A, M: Memory> Engine<A, M> {
         Ok(Engine {
             hasher: KeyHasher::new(config.hash_seed),
             table: Table::new(arrays.buckets),
-            flows: Slab::new(arrays.flows, Reuse::Newest),
+            flows: Flows::new(
+                arrays.flows,
+                arrays.live,
+                config.window().ok_or(ConfigError::TooLarge("ring_octets"))?,
+            ),
             wheel: Wheel::new(arrays.timers),
-            buffers: Buffers::new(arrays.octets, arrays.links, arrays.streams),
+            alarms: Alarms::new(arrays.alarms, arrays.alarm_timers),
+            buffers: Buffers::new(arrays.octets, arrays.links, arrays.streams, config.stream_chunks()),
             sockets: Sockets::new(arrays.sockets, arrays.listeners, arrays.filters, arrays.monitors),
-            window: config.window().ok_or(ConfigError::TooLarge("ring_octets"))?,
             config,
             stats: Stats::default(),
             clock: Clock::default(),
             pending: (Id::NONE, Id::NONE),
             lingering: 0,
-            user_timers: 0,
-            linger_hand: 0,
+            embryonic: 0,
+            hand: 0,
         })
     }
 
@@ -220,6 +253,11 @@ impl<A, M: Memory> Engine<A, M> {
     /// Connections tracked.
     pub fn flow_count(&self) -> usize {
         self.flows.len() - self.lingering
+    }
+
+    /// Connections that are awake: see [`flow`](crate::flow).
+    pub fn awake_count(&self) -> usize {
+        self.flows.awake()
     }
 
     /// Chunks of stream memory in use, and chunks there are.
@@ -274,8 +312,8 @@ impl<A, M: Memory> Engine<A, M> {
         token: usize,
     ) -> Result<(), SocketError> {
         self.sockets.register(socket, event, hook, Some(Registration { handler, token }))?;
-        let flow = self.sockets.get(socket)?.flow;
-        if let Some(flow) = self.flows.get_mut(flow) {
+        let flow = self.sockets.get(socket)?.flow().and_then(|flow| self.flows.id_at(flow));
+        if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(flow)) {
             flow.interest[hook as usize] |= EventSet::of(event);
         }
         Ok(())
@@ -310,20 +348,12 @@ impl<A, M: Memory> Engine<A, M> {
     /// Starts a timer that fires once, `delay` from now, at the earliest with the next tick of
     /// [`TICK_US`](crate::timer::TICK_US) microseconds. `None` when all are in use.
     pub fn start_timer(&mut self, delay: Duration, handler: Handler<A, M>, token: usize) -> Option<TimerId> {
-        if self.user_timers == self.config.max_timers {
-            return None;
-        }
-        let alarm = Alarm::User(Registration { handler, token });
-        let id = self.wheel.start(self.clock.running() + delay, alarm)?;
-        self.user_timers += 1;
-        Some(id)
+        self.alarms.start(self.clock.running() + delay, Registration { handler, token })
     }
 
     /// Stops a timer. Returns whether it was running.
     pub fn stop_timer(&mut self, id: TimerId) -> bool {
-        let stopped = self.wheel.stop(id).is_some();
-        self.user_timers -= usize::from(stopped);
-        stopped
+        self.alarms.stop(id)
     }
 
     /// Processes frames in order and announces new data after the last one, for longer bursts after each [`BURST`]
@@ -407,7 +437,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn process_segment(&mut self, passage: &mut Passage<'_>, app: &mut A) {
         let flows = &self.flows;
         let p = passage.prepared;
-        let same = |index| flows.at(index).is_some_and(|f: &Flow| f.hash == p.hash && f.key == p.key);
+        let same = |index| flows.at(index).is_some_and(|f: &Flow| f.key == p.key);
         match self.table.find(p.hash, same).and_then(|index| self.flows.id_at(index)) {
             Some(id) => self.on_segment(id, passage, app),
             None => self.admit(passage, app),

@@ -1,11 +1,24 @@
-//! The record of one connection.
+//! The records of connections: a short one for each, and a long one for those that are not at rest.
+//!
+//! Of ten million connections nearly all are silent at any moment, and hold no octets. Such a connection is *at rest*: all
+//! of it is in its [`Flow`], the state of both ends in the short form of [`PackedConn`]. When a segment comes it *wakes*: it
+//! gets a [`Live`] record with its [`Conn`] in full. After the burst it goes to rest again if it can, and if there are more
+//! live records than a cache holds; so few connections stay awake, and many cost little.
+//!
+//! # Invariants
+//! 1. A flow is at rest, or it has exactly one live record, which names it.
+//! 2. A flow in the list of those with something to do after the burst is awake.
 
 use crate::event::EventSet;
 use crate::key::FlowKey;
-use crate::slab::Id;
+use crate::memory::Memory;
+use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use crate::time::Instant;
+use core::fmt;
 use ringbuf_core::Overlap;
-use tcp_reasm::{Conn, Side, Sides, Timers};
+use ringbuf_core::window::Window;
+use tcp_reasm::{Conn, PackedConn, Side, Sides, Timers};
+use zerocopy::byteorder::native_endian::U64;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +26,8 @@ use tcp_reasm::{Conn, Side, Sides, Timers};
 pub enum EndReason {
     /// Both sides closed it.
     Closed,
+    /// Its place was needed for another one: see [`Evict`](crate::evict::Evict).
+    Evicted,
     /// A RST.
     Reset,
     /// A new connection between the same ports took its place.
@@ -23,48 +38,311 @@ pub enum EndReason {
     TimedOut,
 }
 
+/// Live records that are left to their flows, in case they are needed again soon. About what a second-level cache holds.
+const AT_EASE: usize = 2048;
+
 /// One connection. Public only so that memory for it can be lent.
 #[derive(Debug)]
 pub struct Flow {
     pub(crate) key: FlowKey,
-    pub(crate) hash: u64,
-    pub(crate) conn: Conn,
+    /// The connection, while it is at rest.
+    rest: Option<PackedConn>,
+    /// When its last packet came, in running time, while it is at rest.
+    last: U64,
     /// Number in the order of appearance, from 0.
-    pub(crate) number: u64,
-    /// What happened when, in running time.
-    pub(crate) timers: Timers<Instant>,
-    pub(crate) timer: Id,
-    /// Memory of the stream each side receives.
-    pub(crate) buffers: Sides<Id>,
-    /// First and last of the sockets that watch it, in the order of their monitors.
-    pub(crate) first_socket: Id,
-    pub(crate) last_socket: Id,
-    /// Next in the list of connections with new data.
-    pub(crate) next_pending: Id,
-    /// Streams with octets that were not announced yet.
-    pub(crate) pending: Sides<bool>,
-    /// Which copy of an octet each stream keeps.
-    pub(crate) overlap: Sides<Overlap>,
-    /// Streams whose octets are kept.
-    pub(crate) buffered: Sides<bool>,
-    /// The endpoint with the low address is the client.
-    pub(crate) client_is_low: bool,
-    pub(crate) in_pending_list: bool,
-    /// A socket stopped watching; perhaps no one is left.
-    pub(crate) was_stopped: bool,
-    /// Some socket has read in order.
-    pub(crate) was_read: bool,
-    /// Its beginning was told.
-    pub(crate) was_announced: bool,
+    number: U64,
+    /// Its live record.
+    live: u32,
+    /// First of the ring of sockets that watch it, in the order of their monitors.
+    pub(crate) first_socket: u32,
     /// Events that some socket has, or had, a handler for, by hook.
     pub(crate) interest: [EventSet; 3],
+    /// Which copy of an octet each stream keeps.
+    pub(crate) overlap: Sides<Overlap>,
+    marks: u8,
     /// It ended; the record only keeps stray packets from starting a new one.
     pub(crate) over: Option<EndReason>,
 }
 
+// A flow table of ten million is made of these. Its 64-bit numbers need no alignment, so that nothing is lost to padding.
+const _: () = assert!(size_of::<Slot<Flow>>() <= 164);
+
+/// What is so, or not, of a connection; a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Mark {
+    /// The endpoint with the low address is the client.
+    ClientIsLow = 1,
+    /// Its handshake is not complete.
+    Embryonic = 2,
+    /// A socket stopped watching; perhaps no one is left.
+    Stopped = 4,
+    /// Some socket has read in order.
+    Read = 8,
+    /// Its beginning was told.
+    Announced = 16,
+    /// The octets of the stream that the client receives are kept.
+    ClientBuffered = 32,
+    /// The octets of the stream that the server receives are kept.
+    ServerBuffered = 64,
+}
+
+impl Mark {
+    /// The octets of the stream that `side` receives are kept.
+    pub(crate) const fn buffered(side: Side) -> Mark {
+        match side {
+            Side::Client => Mark::ClientBuffered,
+            Side::Server => Mark::ServerBuffered,
+        }
+    }
+}
+
+/// What a connection has besides while it is awake. Public only so that memory for it can be lent.
+#[derive(Debug)]
+pub struct Live {
+    pub(crate) conn: Conn,
+    /// What happened when, in running time.
+    pub(crate) timers: Timers<Instant>,
+    /// Memory of the stream each side receives.
+    pub(crate) buffers: Sides<Id>,
+    /// Next in the list of connections with something to do after the burst.
+    pub(crate) next_pending: Id,
+    /// Streams with octets that were not announced yet.
+    pub(crate) pending: Sides<bool>,
+    pub(crate) in_pending_list: bool,
+}
+
 impl Flow {
+    /// A connection that is yet to be opened.
+    pub(crate) fn new(key: FlowKey, number: u64, client_is_low: bool, overlap: Overlap) -> Self {
+        Flow {
+            key,
+            rest: None,
+            last: U64::ZERO,
+            number: number.into(),
+            live: NONE,
+            first_socket: NONE,
+            interest: [EventSet::NONE; 3],
+            overlap: Sides::from_fn(|_| overlap),
+            marks: Mark::Embryonic as u8 | if client_is_low { Mark::ClientIsLow as u8 } else { 0 },
+            over: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, mark: Mark) -> bool {
+        self.marks & mark as u8 != 0
+    }
+
+    pub(crate) fn set(&mut self, mark: Mark, so: bool) {
+        self.marks = self.marks & !(mark as u8) | if so { mark as u8 } else { 0 };
+    }
+
+    /// Whether `mark` was set; now it is not.
+    pub(crate) fn take(&mut self, mark: Mark) -> bool {
+        let was = self.is(mark);
+        self.set(mark, false);
+        was
+    }
+
+    /// Whether the octets of the stream that `side` receives are kept.
+    pub(crate) fn is_buffered(&self, side: Side) -> bool {
+        self.is(Mark::buffered(side))
+    }
+
+    /// Number in the order of appearance, from 0.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// When its last packet came, in running time, while it is at rest.
+    fn last(&self) -> Instant {
+        Instant(self.last.get())
+    }
+
     /// The sender of a packet that goes from the low endpoint to the high one, or the other way.
     pub(crate) fn sender(&self, ascending: bool) -> Side {
-        if ascending == self.client_is_low { Side::Client } else { Side::Server }
+        if ascending == self.is(Mark::ClientIsLow) { Side::Client } else { Side::Server }
+    }
+}
+
+impl Live {
+    fn new(conn: Conn, timers: Timers<Instant>) -> Self {
+        Live {
+            conn,
+            timers,
+            buffers: Sides::from_fn(|_| Id::NONE),
+            next_pending: Id::NONE,
+            pending: Sides::default(),
+            in_pending_list: false,
+        }
+    }
+}
+
+/// All connections of an engine.
+pub(crate) struct Flows<M: Memory> {
+    flows: Slab<Flow, M>,
+    live: Slab<Live, M>,
+    /// An empty window, as every stream begins with.
+    window: Window,
+}
+
+impl<M: Memory> fmt::Debug for Flows<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {:?} awake", self.flows, self.live)
+    }
+}
+
+impl<M: Memory> Flows<M> {
+    pub(crate) fn new(flows: M::Of<Slot<Flow>>, live: M::Of<Slot<Live>>, window: Window) -> Self {
+        Flows { flows: Slab::new(flows, Reuse::Newest), live: Slab::new(live, Reuse::Newest), window }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Connections that are awake.
+    pub(crate) fn awake(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether live records have become so many that connections go to rest when they can.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.live.len() > AT_EASE.min(self.live.capacity() / 2)
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Adds a connection that is awake. `None` when there is no room.
+    pub(crate) fn insert(&mut self, mut flow: Flow, conn: Conn, now: Instant) -> Option<Id> {
+        let live = self.live.insert(Live::new(conn, Timers::new(now))).ok()?;
+        flow.live = live.index();
+        let inserted = self.flows.insert(flow).ok();
+        if inserted.is_none() {
+            self.live.remove(live);
+        }
+        inserted
+    }
+
+    pub(crate) fn remove(&mut self, id: Id) -> Option<Flow> {
+        let flow = self.flows.remove(id)?;
+        self.drop_live(flow.live);
+        Some(flow)
+    }
+
+    fn drop_live(&mut self, index: u32) {
+        if let Some(live) = self.live.id_at(index) {
+            self.live.remove(live);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: Id) -> Option<&Flow> {
+        self.flows.get(id)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut Flow> {
+        self.flows.get_mut(id)
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<&Flow> {
+        self.flows.at(index)
+    }
+
+    pub(crate) fn id_at(&self, index: u32) -> Option<Id> {
+        self.flows.id_at(index)
+    }
+
+    /// The place of a record, to prefetch it.
+    #[inline]
+    pub(crate) fn slot(&self, index: u32) -> Option<&Slot<Flow>> {
+        self.flows.slot(index)
+    }
+
+    /// See [`Slab::next_from`].
+    pub(crate) fn next_from(&self, hand: &mut u32, wanted: impl Fn(&Flow) -> bool) -> Option<Id> {
+        self.flows.next_from(hand, wanted)
+    }
+
+    /// The live record of a connection that is awake.
+    #[inline]
+    pub(crate) fn live(&self, id: Id) -> Option<&Live> {
+        self.live.at(self.flows.get(id)?.live)
+    }
+
+    /// The live record of a connection that is awake.
+    #[inline]
+    pub(crate) fn live_mut(&mut self, id: Id) -> Option<&mut Live> {
+        self.live.at_mut(self.flows.get(id)?.live)
+    }
+
+    /// Both records of a connection that is awake.
+    #[inline]
+    pub(crate) fn both(&self, id: Id) -> Option<(&Flow, &Live)> {
+        let flow = self.flows.get(id)?;
+        Some((flow, self.live.at(flow.live)?))
+    }
+
+    /// Both records of a connection that is awake.
+    #[inline]
+    pub(crate) fn both_mut(&mut self, id: Id) -> Option<(&mut Flow, &mut Live)> {
+        let flow = self.flows.get_mut(id)?;
+        let live = self.live.at_mut(flow.live)?;
+        Some((flow, live))
+    }
+
+    /// The live record of a connection, if it is awake.
+    #[inline]
+    pub(crate) fn live_of(&self, flow: &Flow) -> Option<&Live> {
+        self.live.at(flow.live)
+    }
+
+    /// When the last packet of a connection came, in running time.
+    pub(crate) fn last_packet(&self, flow: &Flow) -> Instant {
+        self.live_of(flow).map_or(flow.last(), |live| live.timers.last())
+    }
+
+    /// The connection, awake or not, for a look at it.
+    pub(crate) fn conn(&self, id: Id) -> Option<Conn> {
+        let flow = self.flows.get(id)?;
+        self.live.at(flow.live).map(|live| live.conn).or_else(|| Some(flow.rest?.unpack(&self.window)))
+    }
+
+    /// Wakes a connection, which began when `began` says if it matters. Returns whether it is awake: not when all live
+    /// records are in use.
+    #[inline]
+    pub(crate) fn wake(&mut self, id: Id, began: impl FnOnce(&Flow) -> Option<Instant>) -> bool {
+        let Some(flow) = self.flows.get_mut(id) else { return false };
+        if flow.live != NONE {
+            return true;
+        }
+        let Some(rest) = flow.rest else { return false };
+        let mut timers = Timers::new(began(flow).unwrap_or(flow.last()));
+        timers.on_segment(flow.last());
+        let live = Live::new(rest.unpack(&self.window), timers);
+        let Ok(live) = self.live.insert(live) else { return false };
+        flow.live = live.index();
+        true
+    }
+
+    /// Puts a connection to rest, if nothing about it needs more than the short record.
+    pub(crate) fn settle(&mut self, id: Id) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let Some(live) = self.live.at(flow.live) else { return };
+        let holds = live.in_pending_list || live.buffers != Sides::from_fn(|_| Id::NONE);
+        if holds || live.timers.has_holes() {
+            return;
+        }
+        if let Some(rest) = PackedConn::pack(&live.conn, &self.window) {
+            let (last, index) = (live.timers.last(), core::mem::replace(&mut flow.live, NONE));
+            (flow.rest, flow.last) = (Some(rest), last.0.into());
+            self.drop_live(index);
+        }
     }
 }

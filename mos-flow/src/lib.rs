@@ -89,6 +89,8 @@ pub mod timer;
 
 pub mod filter;
 
+pub mod evict;
+
 pub mod config;
 
 pub mod buffers;
@@ -113,6 +115,7 @@ pub use config::{Config, ConfigError, Retention};
 pub use context::{Context, Control, Handler, TimerId, Trouble};
 pub use engine::Engine;
 pub use event::{Event, EventSet, Hook};
+pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;
 pub use monitor::{Monitor, Peek, StreamInfo};
 pub use packet::{Frame, PacketView, Verdict};

@@ -5,8 +5,8 @@
 use crate::testing::Exchange;
 use crate::wire::{LinkType, parse};
 use crate::{
-    Config, Context, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset, Overlap, Patience, Peek, Range,
-    Retention, Side, Sides, SocketId, SocketKind, Timeouts,
+    Config, Context, EmbryonicThenIdle, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset, Overlap,
+    Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
 };
 use core::time::Duration;
 use std::format;
@@ -83,9 +83,13 @@ fn look(ctx: &mut Context<'_, App>, socket: SocketId, side: Side, how: u8) {
     let _ = (m.address(side), m.end_reason(), m.kind(), m.set_user(7), m.flow_number());
 }
 
-fn config(setup: u8) -> Config {
+fn config(setup: u8, crowd: u8) -> Config {
+    const EAGER: EmbryonicThenIdle = EmbryonicThenIdle { idle: Duration::from_millis(300) };
     Config {
         max_flows: 4,
+        max_awake: (crowd & 1 != 0).then_some(usize::from(crowd >> 1 & 3) + 1),
+        max_embryonic: Some(4 - usize::from(crowd >> 3 & 3)),
+        eviction: if crowd & 32 == 0 { &EmbryonicThenIdle::DEFAULT } else { &EAGER },
         max_sockets: 16,
         max_monitors: 4,
         max_timers: 4,
@@ -162,10 +166,10 @@ fn frame(op: [u8; 6], exchanges: &mut [Exchange; EXCHANGES]) -> Vec<u8> {
 /// # Panics
 /// When something that must hold does not.
 pub fn run(input: &[u8]) {
-    let Some((&[setup, split, ..], rest)) = input.split_first_chunk::<2>() else { return };
+    let Some((&[setup, crowd, split], rest)) = input.split_first_chunk::<3>() else { return };
     let (handlers, packets) = rest.split_at(rest.len() * usize::from(split) / 512);
     let mut app = App { script: handlers.to_vec(), ..App::default() };
-    let mut engine = Engine::new(config(setup)).unwrap();
+    let mut engine = Engine::new(config(setup, crowd)).unwrap();
     for kind in [SocketKind::Stream, SocketKind::Raw, SocketKind::Stream] {
         let socket = engine.open(kind).unwrap();
         app.sockets.push(socket);

@@ -2,7 +2,7 @@
 
 use crate::buffers::MAX_RANGES;
 use crate::engine::Engine;
-use crate::flow::{EndReason, Flow};
+use crate::flow::{EndReason, Flow, Mark};
 use crate::memory::{DefaultMemory, Memory};
 use crate::slab::Id;
 use crate::socket::{SocketError, SocketId, SocketKind};
@@ -10,7 +10,7 @@ use crate::time::Instant;
 use core::net::SocketAddr;
 use ringbuf_core::window::Next;
 use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum};
-use tcp_reasm::{Side, State, Stream};
+use tcp_reasm::{Conn, Side, State, Stream};
 
 /// Result of a sequential read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] when the socket was closed.
     pub fn user(&self) -> Result<usize, SocketError> {
-        Ok(self.engine.sockets.get(self.socket)?.user)
+        Ok(self.engine.sockets.get(self.socket)?.user())
     }
 
     /// Sets the application's word.
@@ -80,17 +80,27 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] when the socket was closed.
     pub fn set_user(&mut self, word: usize) -> Result<(), SocketError> {
-        self.engine.sockets.get_mut(self.socket)?.user = word;
+        self.engine.sockets.get_mut(self.socket)?.set_user(word);
         Ok(())
     }
 
     fn flow_id(&self) -> Result<Id, SocketError> {
         let socket = self.engine.sockets.get(self.socket)?;
-        if socket.kind == SocketKind::Active { Ok(socket.flow) } else { Err(SocketError::WrongKind) }
+        let index = socket.flow().ok_or(SocketError::WrongKind)?;
+        self.engine.flows.id_at(index).ok_or(SocketError::NoSocket)
     }
 
     fn flow(&self) -> Result<&Flow, SocketError> {
         self.engine.flows.get(self.flow_id()?).ok_or(SocketError::NoSocket)
+    }
+
+    fn conn(&self) -> Result<Conn, SocketError> {
+        self.engine.flows.conn(self.flow_id()?).ok_or(SocketError::NoSocket)
+    }
+
+    /// Where the octets of the stream that `side` receives are.
+    fn buffer(&self, side: Side) -> Result<Id, SocketError> {
+        Ok(self.engine.flows.live(self.flow_id()?).map_or(Id::NONE, |live| live.buffers[side]))
     }
 
     /// The TCP state of a side.
@@ -98,7 +108,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::WrongKind`] unless the socket is active.
     pub fn state(&self, side: Side) -> Result<State, SocketError> {
-        Ok(self.flow()?.conn.state(side))
+        Ok(self.conn()?.state(side))
     }
 
     /// Address and port of a side.
@@ -107,7 +117,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// [`SocketError::WrongKind`] unless the socket is active.
     pub fn address(&self, side: Side) -> Result<SocketAddr, SocketError> {
         let flow = self.flow()?;
-        Ok(flow.key.endpoint((side == Side::Client) == flow.client_is_low))
+        Ok(flow.key.endpoint((side == Side::Client) == flow.is(Mark::ClientIsLow)))
     }
 
     /// VLAN ids of the connection's packets, outermost first.
@@ -123,7 +133,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::WrongKind`] unless the socket is active.
     pub fn flow_number(&self) -> Result<u64, SocketError> {
-        Ok(self.flow()?.number)
+        Ok(self.flow()?.number())
     }
 
     /// When the connection's last packet came.
@@ -131,7 +141,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::WrongKind`] unless the socket is active.
     pub fn last_packet(&self) -> Result<Instant, SocketError> {
-        Ok(self.engine.clock.show(self.flow()?.timers.last()))
+        Ok(self.engine.clock.show(self.engine.flows.last_packet(self.flow()?)))
     }
 
     /// The offset of a sequence number in the stream that `side` receives. `None` when it lies before the stream's
@@ -140,7 +150,8 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::WrongKind`] unless the socket is active.
     pub fn offset_of(&self, side: Side, seq: SeqNum) -> Result<Option<Offset>, SocketError> {
-        let stream = self.flow()?.conn.stream(side);
+        let conn = self.conn()?;
+        let stream = conn.stream(side);
         let offset = stream.base().and_then(|_| u64::try_from(stream.position(seq)).ok());
         Ok(offset.map(Offset))
     }
@@ -154,22 +165,22 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     }
 
     /// The stream that `side` receives, as far as it exists and is kept.
-    fn stream(&self, side: Side) -> Result<&Stream, SocketError> {
-        let flow = self.flow()?;
-        match flow.conn.state(side) {
-            _ if !flow.buffered[side] => Err(SocketError::Disabled),
+    fn stream(&self, side: Side) -> Result<Stream, SocketError> {
+        let (flow, conn) = (self.flow()?, self.conn()?);
+        match conn.state(side) {
+            _ if !flow.is_buffered(side) => Err(SocketError::Disabled),
             State::Listen => Err(SocketError::Disabled), // there is no stream before the first SYN is through
             State::SynSent => Err(SocketError::NotConnected),
-            _ => Ok(flow.conn.stream(side)),
+            _ => Ok(*conn.stream(side)),
         }
     }
 
     /// The ranges that are held of the stream that `side` receives; `None` when nothing is. Octets that came with the
     /// SYN do not exist before the server has taken them.
     fn frags(&self, side: Side) -> Result<Option<&FragList<MAX_RANGES>>, SocketError> {
-        let flow = self.flow()?;
-        let hidden = side == Side::Server && flow.conn.has_undecided_syn_data();
-        Ok(self.engine.buffers.frags(flow.buffers[side]).filter(|_| !hidden))
+        let Some(live) = self.engine.flows.live(self.flow_id()?) else { return Ok(None) };
+        let hidden = side == Side::Server && live.conn.has_undecided_syn_data();
+        Ok(self.engine.buffers.frags(live.buffers[side]).filter(|_| !hidden))
     }
 
     /// Where the stream that `side` receives stands.
@@ -179,7 +190,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// [`SocketError::NoData`] before the peer's first sequence number is known.
     pub fn stream_info(&self, side: Side) -> Result<StreamInfo, SocketError> {
         let stream = self.stream(side)?;
-        let (window, flow) = (stream.window(), self.flow()?);
+        let window = stream.window();
         let frags = self.frags(side)?;
         let edge = |f: Option<Offset>, otherwise: Offset| f.unwrap_or(otherwise);
         Ok(StreamInfo {
@@ -188,7 +199,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             next: window.next(),
             top: edge(frags.map(|f| window.top(f)), window.next()),
             midstream: stream.is_midstream(),
-            finished: flow.conn.is_finished(side),
+            finished: self.conn()?.is_finished(side),
         })
     }
 
@@ -234,7 +245,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             return self.stream(side).map(|_| 0);
         }
         let range = self.range_at(side, offset)?;
-        Ok(self.engine.buffers.copy(self.flow()?.buffers[side], range, buf))
+        Ok(self.engine.buffers.copy(self.buffer(side)?, range, buf))
     }
 
     /// The longest prefix of `range` that lies in one piece, without a copy; empty when its first octet is not held.
@@ -243,7 +254,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// As [`Monitor::ppeek`], but for [`SocketError::NoData`].
     pub fn piece(&self, side: Side, range: Range) -> Result<&[u8], SocketError> {
         match self.range_at(side, range.start) {
-            Ok(held) => Ok(self.engine.buffers.piece(self.flow()?.buffers[side], held.intersection(range))),
+            Ok(held) => Ok(self.engine.buffers.piece(self.buffer(side)?, held.intersection(range))),
             Err(SocketError::NoData) => Ok(&[]),
             Err(e) => Err(e),
         }
@@ -252,10 +263,11 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// What this socket's cursor will find on `side`.
     fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
         let cursor = self.cursor(side)?;
-        let window = self.stream(side)?.window();
+        let stream = self.stream(side)?;
+        let window = stream.window();
         Ok(match self.frags(side)? {
             Some(frags) => window.next_for(frags, cursor),
-            None if side == Side::Server && self.flow()?.conn.has_undecided_syn_data() => Next::Empty,
+            None if side == Side::Server && self.conn()?.has_undecided_syn_data() => Next::Empty,
             None if cursor < window.next() => Next::Lost(Range { start: cursor, end: window.next() }),
             None => Next::Empty,
         })
@@ -266,14 +278,15 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] when the socket was closed.
     pub fn cursor(&self, side: Side) -> Result<Offset, SocketError> {
-        Ok(self.engine.sockets.get(self.socket)?.cursors[side])
+        Ok(self.engine.sockets.get(self.socket)?.cursor(side))
     }
 
     fn set_cursor(&mut self, side: Side, cursor: Offset) -> Result<(), SocketError> {
         let socket = self.engine.sockets.get_mut(self.socket)?;
-        socket.cursors[side] = cursor;
-        if let Some(flow) = self.engine.flows.get_mut(socket.flow) {
-            flow.was_read = true;
+        socket.set_cursor(side, cursor);
+        let flow = socket.flow().and_then(|index| self.engine.flows.id_at(index));
+        if let Some(flow) = flow.and_then(|id| self.engine.flows.get_mut(id)) {
+            flow.set(Mark::Read, true);
         }
         Ok(())
     }
@@ -313,7 +326,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             }
             Next::Empty => return Ok(Peek::Empty),
         };
-        let (buffer, mut at) = (self.flow()?.buffers[side], range.start);
+        let (buffer, mut at) = (self.buffer(side)?, range.start);
         while at < range.end {
             let piece = self.engine.buffers.piece(buffer, Range { start: at, end: range.end });
             if piece.is_empty() {
@@ -349,7 +362,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             let end = match self.next_for_cursor(side)? {
                 Next::Data(range) => {
                     let range = Range { end: range.end.min(limit), ..range };
-                    let piece = self.engine.buffers.piece(self.flow()?.buffers[side], range);
+                    let piece = self.engine.buffers.piece(self.buffer(side)?, range);
                     let read = Range::at(range.start, piece.len() as u64);
                     f(read, piece);
                     read.end
@@ -377,10 +390,11 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             return Err(SocketError::WrongKind);
         }
         for s in Side::BOTH.into_iter().filter(|s| side.is_none_or(|side| side == *s)) {
-            socket.watches[s] = false;
+            socket.wishes[s].no_events();
         }
-        let flow = socket.flow;
-        self.engine.note_stopped(flow);
+        if let Ok(flow) = self.flow_id() {
+            self.engine.note_stopped(flow);
+        }
         Ok(())
     }
 
@@ -394,9 +408,10 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         if socket.kind == SocketKind::Raw {
             return Err(SocketError::WrongKind);
         }
-        socket.buffers[side] = false;
-        let flow = socket.flow;
-        self.engine.disable_buffer(flow, side);
+        socket.wishes[side].no_octets();
+        if let Ok(flow) = self.flow_id() {
+            self.engine.disable_buffer(flow, side);
+        }
         Ok(())
     }
 
@@ -411,8 +426,10 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         if socket.kind == SocketKind::Raw {
             return Err(SocketError::WrongKind);
         }
-        socket.overlap[side] = Some(policy);
-        if let Some(flow) = self.engine.flows.get_mut(socket.flow) {
+        socket.wishes[side].set_overlap(policy);
+        if let Ok(flow) = self.flow_id()
+            && let Some(flow) = self.engine.flows.get_mut(flow)
+        {
             flow.overlap[side] = policy;
         }
         Ok(())

@@ -9,10 +9,11 @@ use crate::context::Handler;
 use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
 use crate::memory::Memory;
-use crate::slab::{Id, Reuse, Slab, Slot};
+use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use core::fmt;
 use ringbuf_core::{Offset, Overlap};
-use tcp_reasm::Sides;
+use tcp_reasm::{Side, Sides};
+use zerocopy::byteorder::native_endian::U64;
 
 /// A socket's handle. Stale handles are refused, never mistaken for a newer socket.
 pub type SocketId = Id;
@@ -72,24 +73,67 @@ impl core::error::Error for SocketError {}
 pub struct Socket {
     pub(crate) kind: SocketKind,
     /// The handlers; shared by all sockets that have the same.
-    pub(crate) listeners: Id,
-    /// Filters of a raw or stream socket.
-    filters: Id,
-    /// The connection of an active socket.
-    pub(crate) flow: Id,
-    /// Neighbours among the connection's sockets.
-    pub(crate) next: Id,
-    pub(crate) previous: Id,
+    listeners: u32,
+    /// The connection of an active socket, which closes it before it goes; the filters of another one.
+    belongs_to: u32,
+    /// Neighbours in the ring of the connection's sockets.
+    pub(crate) next: u32,
+    pub(crate) previous: u32,
     /// The application's word.
-    pub(crate) user: usize,
+    user: U64,
     /// Everything below was read (or lost).
-    pub(crate) cursors: Sides<Offset>,
-    /// Whether events of each side are delivered.
-    pub(crate) watches: Sides<bool>,
-    /// Whether octets of each side are wanted.
-    pub(crate) buffers: Sides<bool>,
-    /// Which copy of an octet each side's stream keeps, if the configuration's choice is not wanted.
-    pub(crate) overlap: Sides<Option<Overlap>>,
+    cursors: Sides<U64>,
+    /// What is wanted of each side.
+    pub(crate) wishes: Sides<Wishes>,
+}
+
+// One for each connection and monitor. Its 64-bit numbers need no alignment, so that nothing is lost to padding.
+const _: () = assert!(size_of::<Slot<Socket>>() == 48);
+
+/// What a socket wants of one side; in one octet, because there may be millions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wishes(u8);
+
+impl Wishes {
+    const EVENTS: u8 = 1;
+    const OCTETS: u8 = 2;
+    const FIRST: u8 = 4;
+    const LAST: u8 = 8;
+
+    /// Events and octets, these by the configuration's policy.
+    const ALL: Wishes = Wishes(Wishes::EVENTS | Wishes::OCTETS);
+
+    /// Whether events of the side are delivered.
+    pub(crate) fn events(self) -> bool {
+        self.0 & Wishes::EVENTS != 0
+    }
+
+    pub(crate) fn no_events(&mut self) {
+        self.0 &= !Wishes::EVENTS;
+    }
+
+    /// Whether octets of the side are wanted.
+    pub(crate) fn octets(self) -> bool {
+        self.0 & Wishes::OCTETS != 0
+    }
+
+    pub(crate) fn no_octets(&mut self) {
+        self.0 &= !Wishes::OCTETS;
+    }
+
+    /// Which copy of an octet the side's stream keeps, if the configuration's choice is not wanted.
+    pub(crate) fn overlap(self) -> Option<Overlap> {
+        match self.0 & (Wishes::FIRST | Wishes::LAST) {
+            Wishes::FIRST => Some(Overlap::First),
+            Wishes::LAST => Some(Overlap::Last),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_overlap(&mut self, policy: Overlap) {
+        let bit = if policy == Overlap::Last { Wishes::LAST } else { Wishes::FIRST };
+        self.0 = self.0 & !(Wishes::FIRST | Wishes::LAST) | bit;
+    }
 }
 
 /// Filters of a monitor.
@@ -215,6 +259,17 @@ impl<A, M: Memory> Sockets<A, M> {
         self.sockets.get_mut(id).ok_or(SocketError::NoSocket)
     }
 
+    /// The socket in a slot.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<&Socket> {
+        self.sockets.at(index)
+    }
+
+    /// The socket in a slot.
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Socket> {
+        self.sockets.at_mut(index)
+    }
+
     /// The id of the socket in a slot.
     pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {
         self.sockets.id_at(index)
@@ -235,7 +290,7 @@ impl<A, M: Memory> Sockets<A, M> {
             self.listeners.remove(listeners);
             return Err(SocketError::Full);
         };
-        match self.sockets.insert(Socket::new(kind, listeners, filters, Id::NONE)) {
+        match self.sockets.insert(Socket::new(kind, listeners.index(), filters.index())) {
             Ok(id) => {
                 self.monitors[self.monitor_count] = id;
                 self.monitor_count += 1;
@@ -251,28 +306,38 @@ impl<A, M: Memory> Sockets<A, M> {
     }
 
     /// Opens an active socket for `flow` with the handlers and settings of `monitor`.
-    pub(crate) fn open_active(&mut self, monitor: SocketId, flow: Id) -> Result<SocketId, SocketError> {
+    pub(crate) fn open_active(&mut self, monitor: SocketId, flow: u32) -> Result<SocketId, SocketError> {
         let template = self.get(monitor)?;
-        let (listeners, watches, buffers, overlap) =
-            (template.listeners, template.watches, template.buffers, template.overlap);
-        let socket = Socket {
-            watches,
-            buffers,
-            overlap,
-            ..Socket::new(SocketKind::Active, listeners, Id::NONE, flow)
-        };
+        let (listeners, wishes) = (template.listeners, template.wishes);
+        let socket = Socket { wishes, ..Socket::new(SocketKind::Active, listeners, flow) };
         let id = self.sockets.insert(socket).map_err(|_| SocketError::Full)?;
-        if let Some(set) = self.listeners.get_mut(listeners) {
+        if let Some(set) = self.listeners.at_mut(listeners) {
             set.users += 1;
         }
         Ok(id)
+    }
+
+    /// Puts an active socket into the ring of its connection, before `first`; that may be the socket itself.
+    pub(crate) fn link_before(&mut self, index: u32, first: u32) {
+        let Some(f) = self.at_mut(first) else { return };
+        let last = if first == index { index } else { f.previous };
+        f.previous = index;
+        if let Some(l) = self.at_mut(last) {
+            l.next = index;
+        }
+        if let Some(s) = self.at_mut(index) {
+            (s.next, s.previous) = (first, last);
+        }
     }
 
     /// Removes a socket of any kind.
     pub(crate) fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.sockets.remove(id).ok_or(SocketError::NoSocket)?;
         self.leave(socket.listeners);
-        self.filters.remove(socket.filters);
+        let filters = self.filters.id_at(socket.belongs_to).filter(|_| socket.kind != SocketKind::Active);
+        if let Some(filters) = filters {
+            self.filters.remove(filters);
+        }
         if let Some(at) = self.monitors[..self.monitor_count].iter().position(|m| *m == id) {
             self.monitors.copy_within(at + 1..self.monitor_count, at);
             self.monitor_count -= 1;
@@ -281,11 +346,12 @@ impl<A, M: Memory> Sockets<A, M> {
         Ok(())
     }
 
-    fn leave(&mut self, listeners: Id) {
-        let Some(set) = self.listeners.get_mut(listeners) else { return };
+    fn leave(&mut self, listeners: u32) {
+        let Some(set) = self.listeners.at_mut(listeners) else { return };
         set.users -= 1;
-        if set.users == 0 {
-            self.listeners.remove(listeners);
+        let last = set.users == 0;
+        if let Some(id) = self.listeners.id_at(listeners).filter(|_| last) {
+            self.listeners.remove(id);
         }
     }
 
@@ -301,12 +367,12 @@ impl<A, M: Memory> Sockets<A, M> {
         if !event.is_allowed_at(hook) {
             return Err(SocketError::WrongHook);
         }
-        let set = self.listeners.get(listeners).ok_or(SocketError::NoSocket)?;
+        let set = self.listeners.at(listeners).ok_or(SocketError::NoSocket)?;
         if registration.is_none() && !set.masks[hook as usize].has(event) {
             return Err(SocketError::NoHandler);
         }
         let own = self.own_listeners(id, listeners)?;
-        if let Some(set) = self.listeners.get_mut(own) {
+        if let Some(set) = self.listeners.at_mut(own) {
             set.handlers[hook as usize][event as usize] = registration;
             set.masks[hook as usize].remove(event);
             set.masks[hook as usize] = set.masks[hook as usize].with_if(registration.is_some(), event);
@@ -315,12 +381,12 @@ impl<A, M: Memory> Sockets<A, M> {
     }
 
     /// The socket's set of handlers, made its own if others share it.
-    fn own_listeners(&mut self, id: SocketId, listeners: Id) -> Result<Id, SocketError> {
-        let Some(set) = self.listeners.get_mut(listeners).filter(|s| s.users > 1) else {
+    fn own_listeners(&mut self, id: SocketId, listeners: u32) -> Result<u32, SocketError> {
+        let Some(set) = self.listeners.at(listeners).filter(|s| s.users > 1) else {
             return Ok(listeners);
         };
         let copy = Listeners { users: 1, ..set.clone() };
-        let own = self.listeners.insert(copy).map_err(|_| SocketError::Full)?;
+        let own = self.listeners.insert(copy).map_err(|_| SocketError::Full)?.index();
         self.leave(listeners);
         self.get_mut(id)?.listeners = own;
         Ok(own)
@@ -338,8 +404,8 @@ impl<A, M: Memory> Sockets<A, M> {
             FilterSlot::Packet => socket.kind == SocketKind::Raw,
             FilterSlot::Syn | FilterSlot::Orphan => socket.kind == SocketKind::Stream,
         };
-        let filters = socket.filters;
-        let filters = self.filters.get_mut(filters).filter(|_| fits).ok_or(SocketError::WrongKind)?;
+        let filters = socket.belongs_to;
+        let filters = self.filters.at_mut(filters).filter(|_| fits).ok_or(SocketError::WrongKind)?;
         match slot {
             FilterSlot::Packet | FilterSlot::Syn => filters.first = filter,
             FilterSlot::Orphan => filters.orphan = filter,
@@ -349,7 +415,7 @@ impl<A, M: Memory> Sockets<A, M> {
 
     /// The packet or SYN filter, or the orphan filter, of a monitor. `None` matches everything.
     pub(crate) fn filter(&self, socket: &Socket, slot: FilterSlot) -> Option<&Filter> {
-        let filters = self.filters.get(socket.filters)?;
+        let filters = self.filters.at(socket.belongs_to).filter(|_| socket.kind != SocketKind::Active)?;
         match slot {
             FilterSlot::Packet | FilterSlot::Syn => filters.first.as_ref(),
             FilterSlot::Orphan => filters.orphan.as_ref(),
@@ -359,36 +425,58 @@ impl<A, M: Memory> Sockets<A, M> {
     /// Which of `events` the socket has handlers for at `hook`.
     #[inline]
     pub(crate) fn wanted(&self, socket: &Socket, hook: Hook, events: EventSet) -> EventSet {
-        self.listeners.get(socket.listeners).map_or(EventSet::NONE, |s| s.masks[hook as usize] & events)
+        self.listeners.at(socket.listeners).map_or(EventSet::NONE, |s| s.masks[hook as usize] & events)
     }
 
     /// The events that the socket has handlers for, by hook.
     pub(crate) fn interest(&self, id: SocketId) -> [EventSet; 3] {
-        let set = self.sockets.get(id).and_then(|s| self.listeners.get(s.listeners));
+        let set = self.sockets.get(id).and_then(|s| self.listeners.at(s.listeners));
         set.map_or([EventSet::NONE; 3], |s| s.masks)
     }
 
     /// The handlers of a socket at `hook`.
     #[inline]
     pub(crate) fn handlers(&self, socket: &Socket, hook: Hook) -> Option<Handlers<A, M>> {
-        Some(self.listeners.get(socket.listeners)?.handlers[hook as usize])
+        Some(self.listeners.at(socket.listeners)?.handlers[hook as usize])
     }
 }
 
 impl Socket {
-    fn new(kind: SocketKind, listeners: Id, filters: Id, flow: Id) -> Self {
+    /// The application's word.
+    #[allow(clippy::cast_possible_truncation)] // it was one
+    pub(crate) fn user(&self) -> usize {
+        self.user.get() as usize
+    }
+
+    pub(crate) fn set_user(&mut self, word: usize) {
+        self.user.set(word as u64);
+    }
+
+    /// Everything below was read, or lost, of the stream that `side` receives.
+    pub(crate) fn cursor(&self, side: Side) -> Offset {
+        Offset(self.cursors[side].get())
+    }
+
+    pub(crate) fn set_cursor(&mut self, side: Side, cursor: Offset) {
+        self.cursors[side].set(cursor.0);
+    }
+
+    /// The connection of an active socket.
+    #[inline]
+    pub(crate) fn flow(&self) -> Option<u32> {
+        (self.kind == SocketKind::Active).then_some(self.belongs_to)
+    }
+
+    fn new(kind: SocketKind, listeners: u32, belongs_to: u32) -> Self {
         Socket {
             kind,
             listeners,
-            filters,
-            flow,
-            next: Id::NONE,
-            previous: Id::NONE,
-            user: 0,
-            cursors: Sides::default(),
-            watches: Sides { client: true, server: true },
-            buffers: Sides { client: true, server: true },
-            overlap: Sides::default(),
+            belongs_to,
+            next: NONE,
+            previous: NONE,
+            user: U64::ZERO,
+            cursors: Sides { client: U64::ZERO, server: U64::ZERO },
+            wishes: Sides::from_fn(|_| Wishes::ALL),
         }
     }
 }

@@ -49,6 +49,7 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    AwakeFull => "awake_full", Error, "No live record for a connection that a segment wakes.";
     BadLength => "bad_length", Warning, "A length field contradicts the packet.";
     FrameTooShort => "frame_too_short", Warning, "The frame ends inside a header.";
     HeaderDepth => "header_depth", Warning, "More nested headers than are followed.";
@@ -137,6 +138,10 @@ pub struct Stats {
     pub flows_ended: u64,
     /// The most connections tracked at once.
     pub flows_peak: u64,
+    /// Handshakes that gave way to new ones: a flood, or too many at once.
+    pub evicted_embryonic: u64,
+    /// Established connections that had been silent and gave way to new ones.
+    pub evicted_idle: u64,
     /// Payload octets stored for the first time.
     pub stream_octets: u64,
     /// Payload octets that were sent again.
@@ -158,6 +163,8 @@ pub struct Stats {
     pub keep_alives: u64,
     /// Octets kept for reading back that were given up early because memory was short.
     pub reclaimed_octets: u64,
+    /// Octets held and not yet read that were given up because memory was short, and their stream held most.
+    pub shed_octets: u64,
     /// Frames whose timestamp lay a little before the one before; they were taken at the later time.
     pub clock_steps_back: u64,
     /// Frames whose timestamp lay far before or after the one before; time-outs went on as if no time had passed.
@@ -170,4 +177,103 @@ pub struct Stats {
     pub odd: Counters<ANOMALIES>,
     /// Events raised, whether somebody listened or not: packets and states at each hook, the end once for each side.
     pub events: Counters<EVENTS>,
+}
+
+/// What a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Packets that were not processed further: [`Stats::drops`].
+    Dropped,
+    /// Segments that their receiver does not take: [`Stats::anomalies`].
+    Refused,
+    /// Segments that are taken, but odd: [`Stats::odd`].
+    Odd,
+    /// Octets, connections and time that were lost.
+    Lost,
+}
+
+/// One counter with what there is to say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// What it counts.
+    pub group: Group,
+    /// A short name for machines, unique in its group.
+    pub symbol: &'static str,
+    /// For people: a sentence, or what a segment does that is counted here.
+    pub sentence: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How often it happened; octets for octets.
+    pub count: u64,
+}
+
+/// Symbol, severity, sentence, and where the count is.
+type Loss = (&'static str, Severity, &'static str, fn(&Stats) -> u64);
+
+const LOSSES: &[Loss] = &[
+    ("gap", Severity::Warning, "Octets were acknowledged but never seen.", |s| s.gap_octets),
+    ("late", Severity::Warning, "Octets came after their gap was given up.", |s| s.late_octets),
+    ("refused", Severity::Warning, "Octets lay beyond the window, or found no memory.", |s| s.refused_octets),
+    ("overrun", Severity::Error, "Octets were pushed out before every reader had them.", |s| {
+        s.overrun_octets
+    }),
+    ("shed", Severity::Error, "Octets were given up because memory was short.", |s| s.shed_octets),
+    ("conflict", Severity::Warning, "Retransmissions had other octets than the first copy.", |s| s.conflicts),
+    ("evicted_embryonic", Severity::Warning, "Handshakes gave way to newer ones.", |s| s.evicted_embryonic),
+    ("evicted_idle", Severity::Error, "Silent connections gave way to new ones.", |s| s.evicted_idle),
+    ("clock_step_back", Severity::Info, "Timestamps lay a little before earlier ones.", |s| {
+        s.clock_steps_back
+    }),
+    ("clock_jump", Severity::Warning, "Timestamps jumped.", |s| s.clock_jumps),
+];
+
+impl Stats {
+    /// Every reason, anomaly and loss with its count, those that are zero included, always in the same order.
+    pub fn counters(&self) -> impl Iterator<Item = Counter> + '_ {
+        let drops = DropReason::ALL.iter().map(|r| Counter {
+            group: Group::Dropped,
+            symbol: r.symbol(),
+            sentence: r.sentence(),
+            severity: r.severity(),
+            count: self.drops[*r],
+        });
+        let anomalies = |group, severity, counts: &Counters<ANOMALIES>| {
+            let counts = *counts;
+            Anomaly::ALL.iter().map(move |a| {
+                let (symbol, sentence, count) = (a.symbol(), a.sentence(), counts[*a]);
+                Counter { group, symbol, sentence, severity, count }
+            })
+        };
+        let losses = LOSSES.iter().map(|(symbol, severity, sentence, count)| Counter {
+            group: Group::Lost,
+            symbol,
+            sentence,
+            severity: *severity,
+            count: count(self),
+        });
+        drops
+            .chain(anomalies(Group::Refused, Severity::Warning, &self.anomalies))
+            .chain(anomalies(Group::Odd, Severity::Info, &self.odd))
+            .chain(losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_counter_has_a_name_of_its_own_and_something_to_say() {
+        let mut stats = Stats { shed_octets: 7, ..Stats::default() };
+        stats.drops[DropReason::Orphan] = 3;
+        stats.odd[Anomaly::FinAhead] = 5;
+        let all: std::vec::Vec<Counter> = stats.counters().collect();
+        let names: HashSet<_> = all.iter().map(|c| (c.group, c.symbol)).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(all.iter().all(|c| !c.symbol.contains(' ') && c.sentence.len() > 10));
+        let counted: std::vec::Vec<_> =
+            all.iter().filter(|c| c.count > 0).map(|c| (c.symbol, c.count)).collect();
+        assert_eq!(counted, [("orphan", 3), ("fin_ahead", 5), ("shed", 7)]);
+    }
 }

@@ -16,12 +16,14 @@ pub struct Exchange {
     addresses: Sides<SocketAddr>,
     /// Next sequence number of each side.
     next: Sides<u32>,
+    /// What both advertise.
+    window: u16,
 }
 
 impl Exchange {
     /// A connection between two addresses of the same family. `isn` are the first sequence numbers.
     pub fn new(client: SocketAddr, server: SocketAddr, isn: Sides<u32>) -> Self {
-        Exchange { addresses: Sides { client, server }, next: isn }
+        Exchange { addresses: Sides { client, server }, next: isn, window: u16::MAX }
     }
 
     /// The next sequence number of `side`.
@@ -46,6 +48,14 @@ impl Exchange {
     /// A pure ACK from `side`.
     pub fn ack(&mut self, side: Side) -> Vec<u8> {
         self.segment(side, Flags::ACK, &[])
+    }
+
+    /// A pure ACK from `side` that advertises a window of `octets`.
+    pub fn ack_with_window(&mut self, side: Side, octets: u16) -> Vec<u8> {
+        let before = core::mem::replace(&mut self.window, octets);
+        let frame = self.ack(side);
+        self.window = before;
+        frame
     }
 
     /// Both FINs and the ACKs for them, `first` side first.
@@ -76,7 +86,7 @@ impl Exchange {
             seq: seq.into(),
             ack: ack.into(),
             offset_flags: (5 << 12 | flags.0).into(),
-            window: u16::MAX.into(),
+            window: self.window.into(),
             checksum: 0.into(),
             urgent: 0.into(),
         };

@@ -28,6 +28,8 @@ const LONGEST_STEP_BACK: u64 = 10_000_000;
 pub(crate) struct Clock {
     shown: Instant,
     running: Instant,
+    /// A frame has told the time.
+    started: bool,
 }
 
 /// What a clock made of the time it was told.
@@ -58,11 +60,15 @@ impl Clock {
     /// Takes the time of a frame.
     pub(crate) fn advance(&mut self, told: Instant) -> Tick {
         let (ahead, behind) = (told.0.saturating_sub(self.shown.0), self.shown.0.saturating_sub(told.0));
-        let first = self.shown == Instant::default();
+        if !core::mem::replace(&mut self.started, true) && self.shown == Instant::default() {
+            // Where time begins, however late that is, running time does not: it has a long way to go from there.
+            self.shown = told;
+            return Tick::Forward;
+        }
         if (1..=LONGEST_STEP_BACK).contains(&behind) {
             return Tick::StepBack;
         }
-        if !first && (ahead > LONGEST_STEP || behind > 0) {
+        if ahead > LONGEST_STEP || behind > 0 {
             self.shown = told;
             return Tick::Jump;
         }
@@ -113,7 +119,7 @@ mod tests {
         let mut c = Clock::default();
         let year = 31_536_000_000_000;
         let told = [
-            (50 * year, Tick::Forward, 50 * year),
+            (50 * year, Tick::Forward, 0),
             (50 * year + 7, Tick::Forward, 7),
             (50 * year + 2, Tick::StepBack, 0),
             (50 * year + 9, Tick::Forward, 2),
@@ -132,7 +138,7 @@ mod tests {
             assert_eq!(c.shown().0, if tick == Tick::StepBack { 50 * year + 7 } else { time });
         }
         assert_eq!(c.show(c.running() + Duration::from_secs(1)), Instant(u64::MAX));
-        let (mut c, before) = (Clock { shown: Instant(5), running: Instant(3) }, Instant(3));
+        let (mut c, before) = (Clock { shown: Instant(5), running: Instant(3), started: true }, Instant(3));
         c.pass_to(Instant(4));
         assert_eq!((c.shown(), c.running()), (Instant(5), before));
         c.pass_to(Instant(5 + year));

@@ -1,17 +1,22 @@
 //! A hierarchical timing wheel: O(1) start, stop and restart, no clock.
 //!
-//! Time is counted in ticks of [`TICK_US`] microseconds. A timer goes to the level of the highest six-bit digit in
+//! It times the values of a slab by their indices, at most one timer for each, and costs a [`Link`] of sixteen octets a
+//! value. Time is counted in ticks of [`TICK_US`] microseconds. A timer goes to the level of the highest six-bit digit in
 //! which its deadline differs from the present, and moves down as that digit comes up; bitmaps tell which slots are
-//! occupied, so a jump of the clock costs no more than the timers it passes. A timer never fires early, at most one
-//! tick late, and never in the tick in which it was started: a handler that starts itself again makes no loop.
+//! occupied, so a jump of the clock costs no more than the timers it passes. A timer never fires early, at most one tick late, and never in
+//! the tick in which it was started: a handler that starts itself again makes no loop.
+//!
+//! Timers that all run for the same time need no wheel: they can stand in a [queue](Wheel::enqueue), whose oldest is found
+//! at once.
 //!
 //! # Invariants
-//! 1. Every timer is in the list of exactly one slot, or in the list of those due.
+//! 1. Every timer is in the list of exactly one slot, in the queue, or in the list of those due.
 //! 2. A timer at level `l` is in a slot above the present digit of that level, with all higher digits equal.
 //! 3. A slot's bit is set exactly when its list is not empty.
+//! 4. Deadlines in the queue ascend.
 
-use crate::memory::Memory;
-use crate::slab::{Id, Reuse, Slab, Slot};
+use crate::memory::{Array, Memory};
+use crate::slab::NONE;
 use crate::time::Instant;
 use core::fmt;
 
@@ -22,83 +27,124 @@ const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 /// Enough digits for the tick after the largest instant.
 const LEVELS: usize = (65 - TICK_US.trailing_zeros()).div_ceil(DIGIT_BITS) as usize;
-const NONE: u32 = u32::MAX;
 
-/// One timer.
-#[derive(Debug)]
-pub struct Timer<P> {
+/// Marks the `prev` of a list's first timer: the rest is the list.
+const HEAD: u32 = 1 << 31;
+/// The list of timers whose time has come; those below are `level * SLOTS + slot`.
+const DUE: u32 = (LEVELS * SLOTS) as u32;
+const QUEUE: u32 = DUE + 1;
+
+/// The place of one index in the wheel's lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The tick at which the timer fires.
     deadline: u64,
     next: u32,
+    /// The timer before it, or [`HEAD`] and the list it is the first of; [`NONE`] when none runs.
     prev: u32,
-    /// `level * SLOTS + slot`, or `DUE`.
-    list: u16,
-    payload: P,
 }
 
-const DUE: u16 = u16::MAX;
+impl Link {
+    /// No timer runs.
+    const IDLE: Link = Link { deadline: 0, next: NONE, prev: NONE };
+}
 
-/// The wheel. `P` is what a timer carries.
-pub struct Wheel<P: 'static, M: Memory> {
-    timers: Slab<Timer<P>, M>,
+/// The wheel, for indices below the capacity of its links.
+pub struct Wheel<M: Memory> {
+    links: M::Of<Link>,
     heads: [[u32; SLOTS]; LEVELS],
     bits: [u64; LEVELS],
     due: u32,
+    /// First and last of the queue.
+    queue: (u32, u32),
     /// The present tick: everything up to it has been moved to `due`.
     now: u64,
+    len: usize,
 }
 
-impl<P, M: Memory> fmt::Debug for Wheel<P, M> {
+impl<M: Memory> fmt::Debug for Wheel<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wheel({} timers, tick {})", self.timers.len(), self.now)
+        write!(f, "Wheel({} timers, tick {})", self.len, self.now)
     }
 }
 
-impl<P: Copy, M: Memory> Wheel<P, M> {
-    /// An empty wheel over empty `slots`.
-    pub fn new(slots: M::Of<Slot<Timer<P>>>) -> Self {
+impl<M: Memory> Wheel<M> {
+    /// An empty wheel over an empty array.
+    pub fn new(links: M::Of<Link>) -> Self {
         Wheel {
-            timers: Slab::new(slots, Reuse::Newest),
+            links,
             heads: [[NONE; SLOTS]; LEVELS],
             bits: [0; LEVELS],
             due: NONE,
+            queue: (NONE, NONE),
             now: 0,
+            len: 0,
         }
     }
 
     /// Timers that run.
     pub fn len(&self) -> usize {
-        self.timers.len()
+        self.len
     }
 
     /// Whether no timer runs.
     pub fn is_empty(&self) -> bool {
-        self.timers.is_empty()
+        self.len == 0
     }
 
-    /// Starts a timer that fires once `deadline` is reached, with the next tick if that is past. `None` when all timers
-    /// are in use.
-    pub fn start(&mut self, deadline: Instant, payload: P) -> Option<Id> {
+    /// Whether the timer of an index runs.
+    pub fn is_running(&self, index: u32) -> bool {
+        self.links.get(index as usize).is_some_and(|link| link.prev != NONE)
+    }
+
+    /// When the timer of an index fires, to the tick; `None` when it does not run.
+    pub fn deadline(&self, index: u32) -> Option<Instant> {
+        let link = self.links.get(index as usize).filter(|link| link.prev != NONE)?;
+        Some(Instant(link.deadline.saturating_mul(TICK_US)))
+    }
+
+    /// Starts the timer of an index, or gives it another deadline. It fires once `deadline` is reached, with the next tick
+    /// if that is past. Returns whether there is a link for the index.
+    pub fn start(&mut self, index: u32, deadline: Instant) -> bool {
+        if !self.take_out(index) {
+            return false;
+        }
         let deadline = self.tick_of(deadline);
-        let id = self.timers.insert(Timer { deadline, next: NONE, prev: NONE, list: DUE, payload }).ok()?;
-        self.link(id.index(), deadline);
-        Some(id)
-    }
-
-    /// Stops a timer. Returns what it carried, `None` when it has fired or was stopped before.
-    pub fn stop(&mut self, id: Id) -> Option<P> {
-        self.timers.get(id)?;
-        self.unlink(id.index());
-        self.timers.remove(id).map(|t| t.payload)
-    }
-
-    /// Gives a running timer another deadline. Returns whether it was running.
-    pub fn restart(&mut self, id: Id, deadline: Instant) -> bool {
-        let deadline = self.tick_of(deadline);
-        let Some(timer) = self.timers.get_mut(id) else { return false };
-        timer.deadline = deadline;
-        self.unlink(id.index());
-        self.link(id.index(), deadline);
+        self.link(index, deadline);
         true
+    }
+
+    /// As [`Wheel::start`], at the end of the queue: the deadline is taken as no earlier than those of the queue.
+    pub fn enqueue(&mut self, index: u32, deadline: Instant) -> bool {
+        if !self.take_out(index) {
+            return false;
+        }
+        let last = self.links.get(self.queue.1 as usize).map_or(0, |l| l.deadline);
+        let deadline = self.tick_of(deadline).max(last);
+        let (before, prev) = (self.queue.1, if self.queue.0 == NONE { HEAD | QUEUE } else { self.queue.1 });
+        self.queue.1 = index;
+        if before == NONE {
+            self.queue.0 = index;
+        }
+        self.edit(before, |l| l.next = index);
+        self.edit(index, |l| *l = Link { deadline, next: NONE, prev });
+        true
+    }
+
+    /// The first of the queue.
+    pub fn oldest(&self) -> Option<u32> {
+        (self.queue.0 != NONE).then_some(self.queue.0)
+    }
+
+    /// Stops a timer. Returns whether it ran.
+    pub fn stop(&mut self, index: u32) -> bool {
+        let running = self.is_running(index);
+        if running {
+            self.unlink(index);
+            self.edit(index, |l| *l = Link::IDLE);
+            self.len -= 1;
+        }
+        running
     }
 
     /// The tick at which a deadline is reached: one that an instant can reach, and after the present one.
@@ -107,11 +153,10 @@ impl<P: Copy, M: Memory> Wheel<P, M> {
     }
 
     /// Takes out one timer whose deadline is reached, in the order of deadlines (to the tick).
-    pub fn poll(&mut self, now: Instant) -> Option<(Id, P)> {
+    pub fn poll(&mut self, now: Instant) -> Option<u32> {
         self.advance(now.0 / TICK_US);
-        let id = self.timers.id_at(self.due)?;
-        let payload = self.stop(id)?;
-        Some((id, payload))
+        let index = self.due;
+        self.stop(index).then_some(index)
     }
 
     /// Whether [`Wheel::poll`] could give something: cheap enough to ask for each packet.
@@ -125,19 +170,40 @@ impl<P: Copy, M: Memory> Wheel<P, M> {
         if self.due != NONE {
             return Some(Instant(self.now * TICK_US));
         }
-        self.next_slot().map(|(_, _, tick)| Instant(tick.saturating_mul(TICK_US)))
+        self.next_tick().map(|tick| Instant(tick.saturating_mul(TICK_US)))
+    }
+
+    /// The next tick at which something is to be done.
+    fn next_tick(&self) -> Option<u64> {
+        let slot = self.next_slot().map(|(_, _, tick)| tick);
+        let queue = self.links.get(self.queue.0 as usize).map(|l| l.deadline);
+        slot.into_iter().chain(queue).min()
     }
 
     /// Moves to `to`, tick by occupied tick, until something is due.
     fn advance(&mut self, to: u64) {
         while self.due == NONE && self.now < to {
-            match self.next_slot().filter(|(_, _, tick)| *tick <= to) {
-                Some((level, slot, tick)) => {
-                    self.now = tick;
-                    self.open(level, slot);
-                }
-                None => self.now = to,
+            let Some(tick) = self.next_tick().filter(|tick| *tick <= to) else {
+                self.now = to;
+                return;
+            };
+            self.open_queue(tick);
+            let slot = self.next_slot().filter(|(_, _, at)| *at == tick);
+            self.now = tick;
+            if let Some((level, slot, _)) = slot {
+                self.open(level, slot);
             }
+        }
+    }
+
+    /// Moves the timers of the queue up to `tick` to those that are due. They are of one tick: the next one.
+    fn open_queue(&mut self, tick: u64) {
+        while let Some(link) = self.links.get(self.queue.0 as usize)
+            && link.deadline <= tick
+        {
+            let index = self.queue.0;
+            self.unlink(index);
+            self.push(index, tick, DUE);
         }
     }
 
@@ -156,48 +222,73 @@ impl<P: Copy, M: Memory> Wheel<P, M> {
     fn open(&mut self, level: usize, slot: usize) {
         let mut index = core::mem::replace(&mut self.heads[level][slot], NONE);
         self.bits[level] &= !(1 << slot);
-        while let Some(timer) = self.timers.at(index) {
-            let (next, deadline) = (timer.next, timer.deadline);
+        while let Some(&Link { next, deadline, .. }) = self.links.get(index as usize) {
             self.link(index, deadline);
             index = next;
         }
     }
 
+    /// Puts a timer that is in no list into the one that its deadline belongs to.
     fn link(&mut self, index: u32, deadline: u64) {
-        let (list, next) = if deadline <= self.now {
-            (DUE, core::mem::replace(&mut self.due, index))
-        } else {
-            let level = ((deadline ^ self.now).ilog2() / DIGIT_BITS) as usize;
-            let slot = (deadline >> (DIGIT_BITS * level as u32)) as usize % SLOTS;
-            self.bits[level] |= 1 << slot;
-            // LEVELS * SLOTS is below 2^16.
-            #[allow(clippy::cast_possible_truncation)]
-            let list = (level * SLOTS + slot) as u16;
-            (list, core::mem::replace(&mut self.heads[level][slot], index))
-        };
-        self.edit(next, |t| t.prev = index);
-        self.edit(index, |t| (t.next, t.prev, t.list) = (next, NONE, list));
+        if deadline <= self.now {
+            return self.push(index, deadline, DUE);
+        }
+        let level = ((deadline ^ self.now).ilog2() / DIGIT_BITS) as usize;
+        let slot = (deadline >> (DIGIT_BITS * level as u32)) as usize % SLOTS;
+        self.bits[level] |= 1 << slot;
+        self.push(index, deadline, (level * SLOTS + slot) as u32);
     }
 
-    fn unlink(&mut self, index: u32) {
-        let Some(&Timer { next, prev, list, .. }) = self.timers.at(index) else { return };
-        self.edit(next, |t| t.prev = prev);
-        if prev != NONE {
-            self.edit(prev, |t| t.next = next);
-        } else if list == DUE {
-            self.due = next;
-        } else {
-            let (level, slot) = (usize::from(list) / SLOTS, usize::from(list) % SLOTS);
-            self.heads[level][slot] = next;
-            if next == NONE {
-                self.bits[level] &= !(1 << slot);
-            }
+    /// Puts a timer before the others of a list.
+    fn push(&mut self, index: u32, deadline: u64, list: u32) {
+        let next = core::mem::replace(self.head_mut(list), index);
+        self.edit(next, |l| l.prev = index);
+        self.edit(index, |l| *l = Link { deadline, next, prev: HEAD | list });
+    }
+
+    fn head_mut(&mut self, list: u32) -> &mut u32 {
+        match list {
+            DUE => &mut self.due,
+            QUEUE => &mut self.queue.0,
+            _ => &mut self.heads[list as usize / SLOTS][list as usize % SLOTS],
         }
     }
 
-    fn edit(&mut self, index: u32, change: impl FnOnce(&mut Timer<P>)) {
-        if let Some(timer) = self.timers.id_at(index).and_then(|id| self.timers.get_mut(id)) {
-            change(timer);
+    /// Takes a timer out of its list, if it runs, and counts it as one that does. Returns whether there is a link for it.
+    fn take_out(&mut self, index: u32) -> bool {
+        // Slabs give out their indices in turn, so this is one step.
+        while self.links.len() <= index as usize {
+            if self.links.try_push(Link::IDLE).is_err() {
+                return false;
+            }
+        }
+        if self.is_running(index) {
+            self.unlink(index);
+        } else {
+            self.len += 1;
+        }
+        true
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Some(&Link { next, prev, .. }) = self.links.get(index as usize) else { return };
+        self.edit(next, |l| l.prev = prev);
+        if self.queue.1 == index {
+            self.queue.1 = if prev & HEAD == 0 { prev } else { NONE };
+        }
+        if prev & HEAD == 0 {
+            return self.edit(prev, |l| l.next = next);
+        }
+        let list = prev & !HEAD;
+        *self.head_mut(list) = next;
+        if list < DUE && next == NONE {
+            self.bits[list as usize / SLOTS] &= !(1 << (list as usize % SLOTS));
+        }
+    }
+
+    fn edit(&mut self, index: u32, change: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.links.get_mut(index as usize) {
+            change(link);
         }
     }
 }
@@ -211,7 +302,7 @@ mod tests {
     use std::collections::HashMap;
     use std::vec::Vec;
 
-    fn wheel(capacity: usize) -> Wheel<u32, Heap> {
+    fn wheel(capacity: usize) -> Wheel<Heap> {
         Wheel::new(Reserved::with_capacity(capacity))
     }
 
@@ -220,11 +311,11 @@ mod tests {
         let mut w = wheel(16);
         let deadlines = [5_u64, 70, 64, 4095, 4096, 300_000, 1 << 40];
         for (n, d) in (0..).zip(deadlines) {
-            w.start(Instant(d * TICK_US), n).unwrap();
+            assert!(w.start(n, Instant(d * TICK_US)));
         }
         let mut fired = Vec::new();
         for now in [4, 5, 64, 69, 70, 5000, 299_999, 1 << 41] {
-            while let Some((_, n)) = w.poll(Instant(now * TICK_US)) {
+            while let Some(n) = w.poll(Instant(now * TICK_US)) {
                 fired.push((n, now));
             }
         }
@@ -233,83 +324,98 @@ mod tests {
     }
 
     #[test]
-    fn a_full_wheel_refuses_and_an_old_id_stops_nothing() {
+    fn an_index_without_a_link_is_refused() {
         let mut w = wheel(1);
-        let a = w.start(Instant(1), 1).unwrap();
-        assert_eq!(w.start(Instant(1), 2), None);
-        assert_eq!(w.stop(a), Some(1));
-        let b = w.start(Instant(1), 3).unwrap();
-        assert_eq!((w.stop(a), w.restart(a, Instant(9)), w.stop(b)), (None, false, Some(3)));
+        assert!(w.start(0, Instant(1)));
+        assert!(!w.start(1, Instant(1)) && !w.enqueue(1, Instant(1)) && !w.stop(1) && !w.stop(NONE));
+        assert!(w.start(0, Instant(5)) && w.len() == 1, "a second start is another deadline");
+        assert!(w.stop(0) && !w.stop(0) && !w.is_running(0));
     }
 
     #[test]
     fn a_deadline_within_a_tick_is_not_reached_before_it() {
         let mut w = wheel(1);
-        w.start(Instant(TICK_US + 1), 7).unwrap();
+        w.start(0, Instant(TICK_US + 1));
         assert_eq!(w.poll(Instant(TICK_US)), None);
         assert_eq!(w.poll(Instant(2 * TICK_US - 1)), None, "not early; the tick is not over");
-        assert!(w.poll(Instant(2 * TICK_US)).is_some());
+        assert_eq!(w.poll(Instant(2 * TICK_US)), Some(0));
     }
 
     #[test]
     fn the_last_instant_is_reached_and_a_past_one_comes_with_the_next_tick() {
         let mut w = wheel(2);
-        w.start(Instant(u64::MAX), 1).unwrap();
+        assert_eq!(w.poll(Instant(50 * TICK_US)), None);
+        w.start(0, Instant(3));
+        assert_eq!(w.poll(Instant(50 * TICK_US)), None);
+        assert_eq!(w.poll(Instant(51 * TICK_US)), Some(0));
+        w.start(1, Instant(u64::MAX));
         // The wheel looks no further ahead than the next slot that it must open.
-        let fired = (0..LEVELS).find_map(|_| w.poll(w.next_deadline().unwrap()));
-        assert_eq!(fired.map(|(_, n)| n), Some(1));
-        w.start(Instant(u64::MAX), 1).unwrap();
+        assert_eq!((0..LEVELS).find_map(|_| w.poll(w.next_deadline().unwrap())), Some(1));
+        w.start(0, Instant(u64::MAX));
         assert_eq!(w.poll(Instant(u64::MAX)), None, "there is no next tick");
-        let mut w = wheel(2);
-        assert_eq!(w.poll(Instant(50 * TICK_US)), None);
-        w.start(Instant(3), 2).unwrap();
-        assert_eq!(w.poll(Instant(50 * TICK_US)), None);
-        assert_eq!(w.poll(Instant(51 * TICK_US)).map(|(_, n)| n), Some(2));
+    }
+
+    #[test]
+    fn the_queue_knows_its_oldest() {
+        let mut w = wheel(4);
+        for n in 0..4 {
+            w.enqueue(n, Instant((10 + u64::from(n)) * TICK_US));
+        }
+        assert!(w.stop(0) && w.stop(2) && w.enqueue(1, Instant(TICK_US)));
+        assert_eq!(w.deadline(1), Some(Instant(13 * TICK_US)), "no earlier than the last");
+        assert_eq!(w.oldest(), Some(3));
+        assert_eq!(w.next_deadline(), Some(Instant(13 * TICK_US)));
+        w.start(0, Instant(12 * TICK_US));
+        let mut fired: Vec<u32> = core::iter::from_fn(|| w.poll(Instant(13 * TICK_US))).collect();
+        assert_eq!(fired.remove(0), 0);
+        fired.sort_unstable();
+        assert_eq!((fired, w.oldest(), w.len()), (std::vec![1, 3], None, 0));
     }
 
     proptest! {
         #[test]
         fn behaves_like_a_list_of_deadlines(
-            ops in prop::collection::vec((0_u8..4, prop_oneof![0_u64..100, 0_u64..20_000, 0_u64..1 << 34], 0_usize..20), 1..80)
+            ops in prop::collection::vec(
+                (0_u8..5, prop_oneof![0_u64..100, 0_u64..20_000, 0_u64..1 << 34], 0_u32..12), 1..120)
         ) {
             let mut w = wheel(12);
-            let mut model: HashMap<u32, (Id, u64)> = HashMap::new();
-            let mut now = 0_u64;
-            for (n, (op, ticks, pick)) in (0..).zip(ops) {
-                let chosen = model.keys().copied().nth(pick);
-                match (op, chosen) {
-                    (0, _) => {
-                        let deadline = now + ticks.max(1);
-                        match w.start(Instant(deadline * TICK_US), n) {
-                            Some(id) => { model.insert(n, (id, deadline)); }
-                            None => prop_assert_eq!(model.len(), 12),
-                        }
+            let mut model: HashMap<u32, u64> = HashMap::new();
+            let (mut queue, mut now): (Vec<u32>, u64) = (Vec::new(), 0);
+            for (op, ticks, n) in ops {
+                match op {
+                    0 | 1 => {
+                        prop_assert!(w.start(n, Instant((now + ticks) * TICK_US)));
+                        queue.retain(|q| *q != n);
+                        model.insert(n, now + ticks.max(1));
                     }
-                    (1, Some(k)) => {
-                        let (id, _) = model.remove(&k).unwrap();
-                        prop_assert_eq!(w.stop(id), Some(k));
+                    2 => {
+                        queue.retain(|q| *q != n);
+                        let last = queue.last().map_or(0, |q| model[q]);
+                        prop_assert!(w.enqueue(n, Instant((now + ticks) * TICK_US)));
+                        model.insert(n, (now + ticks.max(1)).max(last));
+                        queue.push(n);
                     }
-                    (2, Some(k)) => {
-                        let id = model[&k].0;
-                        prop_assert!(w.restart(id, Instant((now + ticks) * TICK_US)));
-                        model.insert(k, (id, now + ticks.max(1)));
+                    3 => {
+                        queue.retain(|q| *q != n);
+                        prop_assert_eq!(w.stop(n), model.remove(&n).is_some());
                     }
                     _ => {
                         now += ticks;
                         if let Some(d) = w.next_deadline() {
-                            let first = model.values().map(|m| m.1).min().unwrap();
-                            prop_assert!(d.0 / TICK_US <= first);
+                            prop_assert!(d.0 / TICK_US <= *model.values().min().unwrap());
                         }
                         let mut last = 0;
-                        while let Some((_, k)) = w.poll(Instant(now * TICK_US)) {
-                            let (_, deadline) = model.remove(&k).unwrap();
+                        while let Some(k) = w.poll(Instant(now * TICK_US)) {
+                            queue.retain(|q| *q != k);
+                            let deadline = model.remove(&k).unwrap();
                             prop_assert!(deadline <= now && deadline >= last);
                             last = deadline;
                         }
-                        prop_assert!(model.values().all(|m| m.1 > now));
+                        prop_assert!(model.values().all(|m| *m > now));
                     }
                 }
-                prop_assert_eq!(w.len(), model.len());
+                prop_assert_eq!((w.len(), w.oldest()), (model.len(), queue.first().copied()));
+                prop_assert!(model.keys().all(|k| w.is_running(*k)));
             }
         }
     }

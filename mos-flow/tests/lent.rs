@@ -3,14 +3,14 @@
 
 use heapless::Vec as Fixed;
 use mos_flow::buffers::StreamBuffer;
-use mos_flow::engine::{Alarm, Arrays};
-use mos_flow::flow::Flow;
+use mos_flow::engine::Arrays;
+use mos_flow::flow::{Flow, Live};
 use mos_flow::memory::{Borrowed, Lent};
 use mos_flow::slab::{Id, Slot};
-use mos_flow::socket::{Listeners, MonitorFilters, Socket};
+use mos_flow::socket::{Listeners, MonitorFilters, Registration, Socket};
 use mos_flow::table::{Bucket, Table};
 use mos_flow::testing::Exchange;
-use mos_flow::timer::Timer;
+use mos_flow::timer::Link;
 use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Side, Sides, SocketKind};
 use ringbuf_core::chunk::CHUNK;
 
@@ -34,7 +34,10 @@ fn arrays() -> Arrays<App, Lent> {
     Arrays {
         buckets: filled::<_, { Table::<Lent>::buckets_for(FLOWS) }>(Bucket::EMPTY),
         flows: lend(Fixed::<Slot<Flow>, FLOWS>::new()),
-        timers: lend(Fixed::<Slot<Timer<Alarm<App, Lent>>>, FLOWS>::new()),
+        live: lend(Fixed::<Slot<Live>, FLOWS>::new()),
+        timers: lend(Fixed::<Link, FLOWS>::new()),
+        alarms: lend(Fixed::<Slot<Registration<App, Lent>>, 1>::new()),
+        alarm_timers: lend(Fixed::<Link, 1>::new()),
         octets: filled::<_, { CHUNKS * CHUNK }>(0),
         links: filled::<_, CHUNKS>(0),
         streams: lend(Fixed::<Slot<StreamBuffer>, FLOWS>::new()),

@@ -1,13 +1,12 @@
 //! A segment of an unknown connection: a new one, or an orphan.
 
-use super::{Alarm, Engine, Passage};
-use crate::event::EventSet;
-use crate::flow::Flow;
+use super::{Engine, Passage};
+use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
-use crate::slab::Id;
+use crate::slab::{Id, NONE};
 use crate::socket::{FilterSlot, Snapshot, SocketKind};
 use crate::stats::DropReason;
-use tcp_reasm::{Conn, Segment, Side, Sides, Timers};
+use tcp_reasm::{Conn, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Opens a connection for the segment if one begins here and somebody wants it.
@@ -20,13 +19,13 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Opens `conn`, whose first segment this is, if somebody wants it.
     pub(super) fn admit_as(&mut self, conn: Conn, sender: Side, passage: &mut Passage<'_>, app: &mut A) {
-        let monitors = self.matching_monitors(passage, sender);
-        if monitors.is_empty() {
+        if self.matching_monitors(passage, sender).is_empty() {
             return self.raise_orphan(passage, DropReason::Orphan, app);
         }
-        let mut inserted = self.insert_flow(conn, sender, &monitors, passage);
-        if inserted.is_err() && self.forget_lingering() {
-            inserted = self.insert_flow(conn, sender, &monitors, passage);
+        self.limit_handshakes(app);
+        let mut inserted = self.insert_flow(conn, sender, passage);
+        if inserted.is_err() && self.make_room(app) {
+            inserted = self.insert_flow(conn, sender, passage);
         }
         match inserted {
             Ok(id) => self.on_segment(id, passage, app),
@@ -36,7 +35,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The connection that begins with this segment, and the side that sent it.
     fn begin(&self, segment: &Segment<'_>) -> Option<(Conn, Side)> {
-        let window = self.window;
+        let window = self.flows.window();
         if segment.opens() {
             return Some((Conn::new(window), Side::Client));
         }
@@ -60,49 +59,24 @@ impl<A, M: Memory> Engine<A, M> {
         monitors
     }
 
-    fn insert_flow(
-        &mut self,
-        mut conn: Conn,
-        sender: Side,
-        monitors: &Snapshot,
-        passage: &Passage<'_>,
-    ) -> Result<Id, DropReason> {
+    fn insert_flow(&mut self, mut conn: Conn, sender: Side, passage: &Passage<'_>) -> Result<Id, DropReason> {
         conn.set_strictness(self.config.strictness);
-        let flow = Flow {
-            key: passage.prepared.key,
-            hash: passage.prepared.hash,
-            conn,
-            number: self.stats.flows,
-            timers: Timers::new(self.clock.running()),
-            timer: Id::NONE,
-            buffers: Sides::from_fn(|_| Id::NONE),
-            first_socket: Id::NONE,
-            last_socket: Id::NONE,
-            next_pending: Id::NONE,
-            pending: Sides::default(),
-            overlap: Sides::from_fn(|_| self.config.overlap),
-            buffered: Sides::default(),
-            client_is_low: passage.prepared.ascending == (sender == Side::Client),
-            in_pending_list: false,
-            was_stopped: false,
-            was_read: false,
-            was_announced: false,
-            interest: [EventSet::NONE; 3],
-            over: None,
-        };
-        let id = self.flows.insert(flow).map_err(|_| DropReason::TableFull)?;
-        if self.table.insert(passage.prepared.hash, id.index()).is_err() {
+        let (key, hash) = (passage.prepared.key, passage.prepared.hash);
+        let client_is_low = passage.prepared.ascending == (sender == Side::Client);
+        let mut flow = Flow::new(key, self.stats.flows, client_is_low, self.config.overlap);
+        flow.set(Mark::Embryonic, conn.is_embryonic());
+        let embryonic = flow.is(Mark::Embryonic);
+        let id = self.flows.insert(flow, conn, self.clock.running()).ok_or(DropReason::TableFull)?;
+        if self.table.insert(hash, id.index()).is_err() {
             self.flows.remove(id);
             return Err(DropReason::TableFull);
         }
-        let timer = self.wheel.start(self.clock.running(), Alarm::Flow(id));
-        if let (Some(timer), Some(flow)) = (timer, self.flows.get_mut(id)) {
-            flow.timer = timer;
-        }
-        let attached = monitors.iter().all(|monitor| self.attach_socket(id, *monitor));
-        if timer.is_none() || !attached {
+        self.embryonic += usize::from(embryonic);
+        // What a handler of a connection that gave way did to the monitors counts.
+        let monitors = self.matching_monitors(passage, sender);
+        if !monitors.iter().all(|monitor| self.attach_socket(id, *monitor)) {
             self.discard(id);
-            return Err(if attached { DropReason::TableFull } else { DropReason::SocketsFull });
+            return Err(DropReason::SocketsFull);
         }
         self.start_flow_timer(id);
         self.stats.flows += 1;
@@ -110,30 +84,24 @@ impl<A, M: Memory> Engine<A, M> {
         Ok(id)
     }
 
-    /// Opens an active socket for the connection. Returns whether there was one left.
+    /// Opens an active socket for the connection, at the end of the ring. Returns whether there was one left.
     fn attach_socket(&mut self, id: Id, monitor: Id) -> bool {
-        let Ok(socket) = self.sockets.open_active(monitor, id) else { return false };
+        let Ok(socket) = self.sockets.open_active(monitor, id.index()) else { return false };
         let interest = self.sockets.interest(socket);
-        let Some(flow) = self.flows.get_mut(id) else { return false };
+        let (Some(flow), Some(s)) = (self.flows.get_mut(id), self.sockets.at_mut(socket.index())) else {
+            return false;
+        };
         for (all, own) in flow.interest.iter_mut().zip(interest) {
             *all |= own;
         }
-        let previous = core::mem::replace(&mut flow.last_socket, socket);
-        if flow.first_socket.is_none() {
-            flow.first_socket = socket;
+        for side in Side::BOTH {
+            flow.set(Mark::buffered(side), flow.is_buffered(side) || s.wishes[side].octets());
+            flow.overlap[side] = s.wishes[side].overlap().unwrap_or(flow.overlap[side]);
         }
-        if let Ok(s) = self.sockets.get_mut(socket) {
-            s.previous = previous;
-            for side in Side::BOTH {
-                flow.buffered[side] |= s.buffers[side];
-                if let Some(policy) = s.overlap[side] {
-                    flow.overlap[side] = policy;
-                }
-            }
+        if flow.first_socket == NONE {
+            flow.first_socket = socket.index();
         }
-        if let Ok(p) = self.sockets.get_mut(previous) {
-            p.next = socket;
-        }
+        self.sockets.link_before(socket.index(), flow.first_socket);
         true
     }
 }

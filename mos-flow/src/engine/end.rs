@@ -3,10 +3,10 @@
 use super::Engine;
 use super::raise::Raise;
 use crate::event::{Event, EventSet, Hook};
-use crate::flow::EndReason;
+use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
-use crate::slab::Id;
-use tcp_reasm::Side;
+use crate::slab::{Id, NONE};
+use tcp_reasm::{Side, Sides};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Ends every connection, in the order of their slots, with [`EndReason::Shutdown`]. The engine can go on.
@@ -26,12 +26,16 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn end(&mut self, id: Id, reason: EndReason, first: Side, app: &mut A) {
         let Some(flow) = self.flows.get_mut(id).filter(|f| f.over.is_none()) else { return };
         flow.over = Some(reason);
+        if flow.take(Mark::Embryonic) {
+            self.embryonic -= 1;
+        }
+        // Without a live record to be had, what is at rest has nothing to tell but that it ended.
+        let _ = self.wake(id);
         for side in Side::BOTH {
             self.give_up_gaps(id, side, None, app);
             self.announce_side(id, side, app);
         }
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        let changed = flow.conn.expire();
+        let changed = self.flows.live_mut(id).map(|live| live.conn.expire()).unwrap_or_default();
         for side in [first, !first] {
             let events = EventSet::of(Event::ConnEnd).with_if(changed[side].is_some(), Event::StateChange);
             self.raise_quiet(id, Raise::at(Hook::Receiver, side, events), None, app);
@@ -44,6 +48,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         self.close_parts(id);
         self.lingering += 1;
+        self.settle(id);
         self.start_flow_timer(id);
     }
 
@@ -58,42 +63,35 @@ impl<A, M: Memory> Engine<A, M> {
         self.discard(id);
     }
 
-    /// Makes room in a full table: of the connections that are only remembered one is forgotten, if one is found soon.
-    /// Returns whether it was.
-    pub(super) fn forget_lingering(&mut self) -> bool {
-        if self.lingering == 0 {
-            return false;
-        }
-        let found = self.flows.next_from(&mut self.linger_hand, |flow| flow.over.is_some());
-        if let Some(id) = found {
-            self.forget(id);
-        }
-        found.is_some()
-    }
-
     /// Frees a connection's record and everything that belongs to it.
     pub(super) fn discard(&mut self, id: Id) {
         self.close_parts(id);
         if let Some(flow) = self.flows.remove(id) {
-            self.wheel.stop(flow.timer);
-            self.table.remove(flow.hash, id.index());
+            self.embryonic -= usize::from(flow.is(Mark::Embryonic));
+            self.wheel.stop(id.index());
+            self.table.remove(self.hasher.hash(&flow.key), id.index());
         }
     }
 
     /// Frees a connection's sockets and octets.
     fn close_parts(&mut self, id: Id) {
         self.forget_new_data(id);
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        flow.in_pending_list = false;
-        flow.pending = tcp_reasm::Sides::default();
-        let mut next = core::mem::replace(&mut flow.first_socket, Id::NONE);
-        flow.last_socket = Id::NONE;
-        for side in Side::BOTH {
-            self.buffers.close(core::mem::replace(&mut flow.buffers[side], Id::NONE));
+        if let Some(live) = self.flows.live_mut(id) {
+            live.in_pending_list = false;
+            live.pending = Sides::default();
+            for side in Side::BOTH {
+                self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
+            }
         }
-        while let Ok(socket) = self.sockets.get(next) {
-            let this = core::mem::replace(&mut next, socket.next);
-            let _ = self.sockets.close(this);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let first = core::mem::replace(&mut flow.first_socket, NONE);
+        let mut next = first;
+        while let Some(socket) = self.sockets.id_at(next) {
+            next = self.sockets.at(next).map_or(first, |socket| socket.next);
+            let _ = self.sockets.close(socket);
+            if next == first {
+                return;
+            }
         }
     }
 }

@@ -30,9 +30,9 @@ impl<A, M: Memory> Engine<A, M> {
         view: PacketView<'_>,
         app: &mut A,
     ) {
-        let Some(flow) = self.flows.get(id) else { return };
-        let Some(frags) = self.buffers.frags(flow.buffers[to]).filter(|f| f.is_full()) else { return };
-        let stream = flow.conn.stream(to);
+        let Some(live) = self.flows.live(id) else { return };
+        let Some(frags) = self.buffers.frags(live.buffers[to]).filter(|f| f.is_full()) else { return };
+        let stream = live.conn.stream(to);
         let at = Offset(stream.position(segment.data_seq()).max(0).cast_unsigned());
         if !stream.window().has_place_for(frags, at, segment.payload_len.into()) {
             self.skip_gap(id, to, Some(view), app);
@@ -41,27 +41,27 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The acknowledged hole of a stream, if it has one.
     fn hole(&mut self, id: Id, side: Side) -> Option<Range> {
-        let flow = self.flows.get_mut(id)?;
-        let hole = flow.conn.gap(side, self.buffers.frags(flow.buffers[side]));
+        let live = self.flows.live_mut(id)?;
+        let hole = live.conn.gap(side, self.buffers.frags(live.buffers[side]));
         if hole.is_none() {
-            flow.timers.forget_hole(side);
+            live.timers.forget_hole(side);
         }
         hole
     }
 
     fn is_patience_over(&mut self, id: Id, side: Side, hole: Range) -> bool {
         let now = self.clock.running();
-        let Some(flow) = self.flows.get_mut(id) else { return false };
+        let Some((flow, live)) = self.flows.both_mut(id) else { return false };
         // Without octets to keep there is nothing to wait for.
-        if flow.over.is_some() || !flow.buffered[side] {
+        if flow.over.is_some() || !flow.is_buffered(side) {
             return true;
         }
-        let stream = flow.conn.stream(side);
-        let top = self.buffers.frags(flow.buffers[side]).map_or(stream.next(), |f| stream.window().top(f));
-        let (waiting, known) = (top.since(hole.end), flow.timers.hole_since(side));
+        let stream = live.conn.stream(side);
+        let top = self.buffers.frags(live.buffers[side]).map_or(stream.next(), |f| stream.window().top(f));
+        let (waiting, known) = (top.since(hole.end), live.timers.hole_since(side));
         let patience = &self.config.timeouts.patience;
-        let over = flow.timers.is_patience_over(side, Some(hole), waiting, patience, now);
-        if !over && flow.timers.hole_since(side) != known {
+        let over = live.timers.is_patience_over(side, Some(hole), waiting, patience, now);
+        if !over && live.timers.hole_since(side) != known {
             self.start_flow_timer(id);
         }
         over
@@ -72,15 +72,15 @@ impl<A, M: Memory> Engine<A, M> {
             return;
         }
         self.announce_side(id, side, app);
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        let (conn, buffered, policy) = (&mut flow.conn, flow.buffered[side], flow.overlap[side]);
-        let skipped = match self.buffers.with(flow.buffers[side], policy, |b| conn.skip(side, Some(b))) {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let (conn, buffered, policy) = (&mut live.conn, flow.is_buffered(side), flow.overlap[side]);
+        let skipped = match self.buffers.with(live.buffers[side], policy, |b| conn.skip(side, Some(b))) {
             Some(skipped) => skipped,
             None => conn.skip(side, NO_BUFFER),
         };
         let Some((gap, state)) = skipped else { return };
-        flow.timers.forget_hole(side);
-        let more = flow.conn.stream(side).next() > gap.end;
+        live.timers.forget_hole(side);
+        let more = live.conn.stream(side).next() > gap.end;
         if buffered {
             self.stats.gap_octets += gap.len();
             self.raise_trouble(id, side, Trouble::Gap(gap), view, app);

@@ -1,13 +1,16 @@
 //! The octets of a connection's streams: stored, pushed out, released.
 
 use super::Engine;
+use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
+use crate::context::Trouble;
+use crate::flow::Mark;
 use crate::memory::Memory;
 use crate::packet::PacketView;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Refusal;
-use ringbuf_core::{Offset, Range};
+use ringbuf_core::{FragList, Offset, Range};
 use tcp_reasm::{Arrival, NO_BUFFER, Report, Segment, Side};
 
 /// Streams that are asked for octets when memory is short, for one segment.
@@ -15,25 +18,25 @@ const VICTIMS: usize = 8;
 
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn arriving(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Arrival {
-        let Some(flow) = self.flows.get(id) else { return Arrival::default() };
-        let conn = &flow.conn;
-        let with = self.buffers.with(flow.buffers[to], flow.overlap[to], |b| {
+        let Some((flow, live)) = self.flows.both(id) else { return Arrival::default() };
+        let conn = &live.conn;
+        let with = self.buffers.with(live.buffers[to], flow.overlap[to], |b| {
             conn.arriving(to, segment, Some((&*b.frags, &*b.store)))
         });
         with.unwrap_or_else(|| conn.arriving::<Flat<[u8; 0]>, 0>(to, segment, None))
     }
 
     pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
-        let Some(flow) = self.flows.get_mut(id) else { return Report::default() };
-        let (conn, policy) = (&mut flow.conn, flow.overlap[to]);
+        let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
+        let (conn, policy) = (&mut live.conn, flow.overlap[to]);
         if let Some(report) =
-            self.buffers.with(flow.buffers[to], policy, |b| conn.received(to, segment, Some(b)))
+            self.buffers.with(live.buffers[to], policy, |b| conn.received(to, segment, Some(b)))
         {
             return report;
         }
         let next = conn.stream(to).rcv_nxt();
         let mut report = conn.received(to, segment, NO_BUFFER);
-        if flow.buffered[to] && segment.payload_len > 0 {
+        if flow.is_buffered(to) && segment.payload_len > 0 {
             // There was no record for them: their place in the stream is known, the octets are not.
             let end = conn.stream(to).position(segment.data_seq()) + i64::from(segment.payload_len);
             let beyond = end.saturating_sub_unsigned(next.0).max(0).cast_unsigned();
@@ -44,21 +47,31 @@ impl<A, M: Memory> Engine<A, M> {
         report
     }
 
-    /// Gives a stream that is to be kept a record for its octets.
-    pub(super) fn open_buffer(&mut self, id: Id, side: Side) {
+    /// Gives a stream that is to be kept a record for its octets, and sees to it that there is memory for the segment.
+    pub(super) fn open_buffer(
+        &mut self,
+        id: Id,
+        side: Side,
+        segment: &Segment<'_>,
+        view: PacketView<'_>,
+        app: &mut A,
+    ) {
         if self.buffers.is_short() {
             self.reclaim(id, side);
+            if self.buffers.is_short() {
+                self.shed_for(id, side, segment, view, app);
+            }
         }
-        let Some(flow) = self.flows.get(id) else { return };
-        if !flow.buffered[side] || !flow.buffers[side].is_none() {
+        let Some((flow, live)) = self.flows.both(id) else { return };
+        if !flow.is_buffered(side) || !live.buffers[side].is_none() {
             return;
         }
         let record = self.buffers.open(id, side).or_else(|| {
             self.reclaim(id, side);
             self.buffers.open(id, side)
         });
-        if let (Some(record), Some(flow)) = (record, self.flows.get_mut(id)) {
-            flow.buffers[side] = record;
+        if let (Some(record), Some(live)) = (record, self.flows.live_mut(id)) {
+            live.buffers[side] = record;
         }
     }
 
@@ -71,13 +84,63 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
+    /// Of a few streams in turn, the one that holds most loses what it holds, if it is fair that it gives way to this
+    /// segment: what is in order goes before what waits behind a hole, else the one with less before the one with more. So
+    /// neither many streams with holes nor readers that do not read keep memory from the others.
+    fn shed_for(&mut self, id: Id, side: Side, segment: &Segment<'_>, view: PacketView<'_>, app: &mut A) {
+        let Some(live) = self.flows.live(id) else { return };
+        let stream = live.conn.stream(side);
+        let in_order = stream.position(segment.data_seq()) <= stream.next().0.cast_signed();
+        let own = (self.buffers.chunks_of(live.buffers[side]), !in_order);
+        let mut victim: Option<((bool, u32), (Id, Side))> = None;
+        for _ in 0..VICTIMS {
+            let Some(owner) = self.buffers.next_owner().filter(|owner| *owner != (id, side)) else {
+                continue;
+            };
+            let Some(held) = self.flows.live(owner.0) else { continue };
+            let early = held.conn.stream(owner.1).holds_early();
+            let rank = (early, self.buffers.chunks_of(held.buffers[owner.1]));
+            let fair = early && !own.1 || rank.1 > own.0;
+            if fair && victim.is_none_or(|(highest, _)| highest < rank) {
+                victim = Some((rank, owner));
+            }
+        }
+        if let Some((_, (flow, side))) = victim {
+            self.shed(flow, side, view, app);
+        }
+    }
+
+    /// Gives up everything that a stream holds. Its readers are told of what they lose before it happens.
+    fn shed(&mut self, id: Id, side: Side, view: PacketView<'_>, app: &mut A) {
+        self.announce_side(id, side, app);
+        let Some(live) = self.flows.live(id).filter(|live| !live.conn.has_undecided_syn_data()) else {
+            return;
+        };
+        let Some(frags) = self.buffers.frags(live.buffers[side]) else { return };
+        let window = live.conn.stream(side).window();
+        let (unread, early) = (window.run(), frags.total() - past(frags, window.next()));
+        if self.lowest_cursor(id, side).is_some_and(|cursor| cursor < unread.end) {
+            self.warn_of_overrun(id, side, unread, Some(view), app);
+        }
+        if early > 0 {
+            self.raise_trouble(id, side, Trouble::NoMemory { octets: early }, Some(view), app);
+        }
+        let unread =
+            self.lowest_cursor(id, side).map_or(0, |cursor| unread.end.since(cursor.max(unread.start)));
+        self.stats.shed_octets += unread + early;
+        if let Some(live) = self.flows.live_mut(id) {
+            live.conn.shed(side);
+            self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
+        }
+    }
+
     /// Keeps the ring's size: in-order octets that are too old are pushed out. Whoever has not read them is told of
     /// new data first if that was not announced yet, and of the loss before it happens.
     pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketView<'_>>, app: &mut A) {
-        let Some(flow) = self.flows.get(id) else { return };
-        let stream = flow.conn.stream(to);
+        let Some(live) = self.flows.live(id) else { return };
+        let stream = live.conn.stream(to);
         let oldest = Offset(stream.next().0.saturating_sub(self.config.ring_octets.into()));
-        let head = self.buffers.frags(flow.buffers[to]).map(|f| stream.window().head(f));
+        let head = self.buffers.frags(live.buffers[to]).map(|f| stream.window().head(f));
         let Some(lost) = head.map(|head| Range { start: head, end: oldest }).filter(|lost| !lost.is_empty())
         else {
             return;
@@ -88,8 +151,8 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let unread = self.lowest_cursor(id, to).map_or(0, |cursor| oldest.since(cursor.max(lost.start)));
         self.stats.overrun_octets += unread;
-        if let Some(flow) = self.flows.get_mut(id) {
-            self.buffers.release(flow.buffers[to], &mut flow.conn, to, oldest);
+        if let Some(live) = self.flows.live_mut(id) {
+            self.buffers.release(live.buffers[to], &mut live.conn, to, oldest);
         }
     }
 
@@ -103,22 +166,22 @@ impl<A, M: Memory> Engine<A, M> {
     /// Frees the octets of a stream that every reader has; without readers, all. Returns how many.
     fn release_to_readers(&mut self, id: Id, side: Side) -> u64 {
         let lowest = self.lowest_cursor(id, side);
-        let Some(flow) = self.flows.get_mut(id) else { return 0 };
-        let undecided = side == Side::Server && flow.conn.has_undecided_syn_data();
-        let stream = flow.conn.stream(side);
+        let Some(live) = self.flows.live_mut(id) else { return 0 };
+        let undecided = side == Side::Server && live.conn.has_undecided_syn_data();
+        let stream = live.conn.stream(side);
         let read = if undecided { Offset::ZERO } else { lowest.unwrap_or_else(|| stream.next()) };
-        let (octets, is_empty) = self.buffers.release(flow.buffers[side], &mut flow.conn, side, read);
+        let (octets, is_empty) = self.buffers.release(live.buffers[side], &mut live.conn, side, read);
         if is_empty {
-            self.buffers.close(core::mem::replace(&mut flow.buffers[side], Id::NONE));
+            self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
         }
         octets
     }
 
     /// The octets that came with the SYN belong to the stream.
     pub(super) fn take_syn_data(&mut self, id: Id) {
-        let Some(flow) = self.flows.get(id) else { return };
-        let stream = flow.conn.stream(Side::Server);
-        let kept = flow.buffered[Side::Server];
+        let Some((flow, live)) = self.flows.both(id) else { return };
+        let stream = live.conn.stream(Side::Server);
+        let kept = flow.is_buffered(Side::Server);
         self.stats.stream_octets += if kept { stream.window().run().len() } else { stream.next().0 };
         if kept {
             self.note_new_data(id, Side::Server);
@@ -127,22 +190,32 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// A stream begins anew: nothing that was held of it counts.
     pub(super) fn forget_stream(&mut self, id: Id, side: Side) {
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        self.buffers.close(core::mem::replace(&mut flow.buffers[side], Id::NONE));
-        flow.pending[side] = false;
-        flow.timers.forget_hole(side);
-        let mut next = flow.first_socket;
-        while let Ok(socket) = self.sockets.get_mut(next) {
-            socket.cursors[side] = Offset::ZERO;
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
+        live.pending[side] = false;
+        live.timers.forget_hole(side);
+        let first = flow.first_socket;
+        let mut next = first;
+        while let Some(socket) = self.sockets.at_mut(next) {
+            socket.set_cursor(side, Offset::ZERO);
             next = socket.next;
+            if next == first {
+                return;
+            }
         }
     }
 
     /// Stops keeping the octets of a stream.
     pub(crate) fn disable_buffer(&mut self, id: Id, side: Side) {
         let Some(flow) = self.flows.get_mut(id) else { return };
-        flow.buffered[side] = false;
-        flow.pending[side] = false;
-        self.buffers.close(core::mem::replace(&mut flow.buffers[side], Id::NONE));
+        flow.set(Mark::buffered(side), false);
+        let Some(live) = self.flows.live_mut(id) else { return };
+        live.pending[side] = false;
+        self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
     }
+}
+
+/// Octets of ranges before the current run: parts that a gap cut off.
+fn past(frags: &FragList<MAX_RANGES>, next: Offset) -> u64 {
+    frags.as_slice().iter().filter(|range| range.end <= next).map(|range| range.len()).sum()
 }

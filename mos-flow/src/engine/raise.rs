@@ -3,6 +3,7 @@
 use super::{Engine, Passage};
 use crate::context::{Context, Trouble};
 use crate::event::{Event, EventSet, Hook};
+use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
 use crate::packet::{PacketView, Verdict};
 use crate::slab::Id;
@@ -90,15 +91,37 @@ impl<A, M: Memory> Engine<A, M> {
         if (f.interest[what.hook as usize] & what.events).is_empty() {
             return verdict;
         }
-        let mut next = if in_order { f.first_socket } else { f.last_socket };
-        while let Ok(socket) = self.sockets.get(next) {
-            let (id, watches) = (next, what.side.is_none_or(|side| socket.watches[side]));
-            next = if in_order { socket.next } else { socket.previous };
-            if watches && self.raise_at(id, what, packet, app) == Verdict::Drop {
+        let mut next = self.first_watcher(f, in_order);
+        while let Some(index) = next {
+            let watches = |socket: &Socket| what.side.is_none_or(|side| socket.wishes[side].events());
+            if self.sockets.at(index).is_some_and(watches)
+                && let Some(socket) = self.sockets.id_at(index)
+                && self.raise_at(socket, what, packet, app) == Verdict::Drop
+            {
                 verdict = Verdict::Drop;
             }
+            next = self.watcher_after(flow, index, in_order);
         }
         verdict
+    }
+
+    /// The first of a connection's sockets in order, or in reverse.
+    fn first_watcher(&self, flow: &Flow, in_order: bool) -> Option<u32> {
+        let first = self.sockets.at(flow.first_socket)?;
+        Some(if in_order { flow.first_socket } else { first.previous })
+    }
+
+    fn watcher_after(&self, flow: Id, index: u32, in_order: bool) -> Option<u32> {
+        let (first, socket) = (self.flows.get(flow)?.first_socket, self.sockets.at(index)?);
+        let next = if in_order { socket.next } else { socket.previous };
+        let over = if in_order { next == first } else { index == first };
+        (!over).then_some(next)
+    }
+
+    /// The indices of a connection's sockets, in order.
+    pub(super) fn watchers(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
+        let first = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
+        core::iter::successors(first, move |index| self.watcher_after(id, *index, true))
     }
 
     /// Counts events and raises them at a packet's hook.
@@ -184,17 +207,19 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Announces the new data of all connections that have some.
     pub(super) fn announce(&mut self, app: &mut A) {
-        while let Some(flow) = self.flows.get_mut(self.pending.0) {
-            let id = core::mem::replace(&mut self.pending.0, flow.next_pending);
-            flow.next_pending = Id::NONE;
-            flow.in_pending_list = false;
+        while let Some(live) = self.flows.live_mut(self.pending.0) {
+            let id = core::mem::replace(&mut self.pending.0, live.next_pending);
+            live.next_pending = Id::NONE;
+            live.in_pending_list = false;
             if self.pending.0.is_none() {
                 self.pending.1 = Id::NONE;
             }
             for side in Side::BOTH {
                 self.announce_side(id, side, app);
             }
-            self.forget_if_unwatched(id);
+            if !self.forget_if_unwatched(id) && self.flows.is_crowded() {
+                self.settle(id);
+            }
         }
         self.pending = (Id::NONE, Id::NONE);
     }
@@ -202,7 +227,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Remembers that a socket of a connection stopped watching; looked at after the packet or the burst.
     pub(crate) fn note_stopped(&mut self, id: Id) {
         if let Some(flow) = self.flows.get_mut(id) {
-            flow.was_stopped = true;
+            flow.set(Mark::Stopped, true);
             self.enqueue(id);
         }
     }
@@ -210,7 +235,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Forgets a connection that no socket watches any more. Returns whether it did.
     pub(super) fn forget_if_unwatched(&mut self, id: Id) -> bool {
         let Some(flow) = self.flows.get_mut(id).filter(|f| f.over.is_none()) else { return false };
-        let unwatched = core::mem::take(&mut flow.was_stopped) && !self.is_watched(id);
+        let unwatched = flow.take(Mark::Stopped) && !self.is_watched(id);
         if unwatched {
             self.forget(id);
         }
@@ -219,8 +244,8 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Announces the new data of one stream, now.
     pub(super) fn announce_side(&mut self, id: Id, side: Side, app: &mut A) {
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        if core::mem::take(&mut flow.pending[side]) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        if core::mem::take(&mut live.pending[side]) {
             let what = Raise::one(Hook::None, Some(side), Event::NewData);
             self.raise_quiet(id, what, None, app);
             self.release_read(id, side);
@@ -229,18 +254,22 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Remembers that a stream has new octets to announce.
     pub(super) fn note_new_data(&mut self, id: Id, side: Side) {
-        if let Some(flow) = self.flows.get_mut(id) {
-            flow.pending[side] = true;
+        if let Some(live) = self.flows.live_mut(id) {
+            live.pending[side] = true;
             self.enqueue(id);
         }
     }
 
-    fn enqueue(&mut self, id: Id) {
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        if core::mem::replace(&mut flow.in_pending_list, true) {
+    /// Puts a connection on the list of those that are looked at after the burst.
+    pub(super) fn enqueue(&mut self, id: Id) {
+        if !self.wake(id) {
             return;
         }
-        match self.flows.get_mut(self.pending.1) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        if core::mem::replace(&mut live.in_pending_list, true) {
+            return;
+        }
+        match self.flows.live_mut(self.pending.1) {
             Some(last) => last.next_pending = id,
             None => self.pending.0 = id,
         }
@@ -249,14 +278,14 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Takes a connection that goes away off the list of those with new data; the list is no longer than a burst.
     pub(super) fn forget_new_data(&mut self, id: Id) {
-        let Some(flow) = self.flows.get(id).filter(|f| f.in_pending_list) else { return };
-        let after = flow.next_pending;
+        let Some(live) = self.flows.live(id).filter(|live| live.in_pending_list) else { return };
+        let after = live.next_pending;
         let (mut before, mut at) = (Id::NONE, self.pending.0);
         while at != id {
             before = at;
-            at = self.flows.get(at).map_or(id, |f| f.next_pending);
+            at = self.flows.live(at).map_or(id, |live| live.next_pending);
         }
-        match self.flows.get_mut(before) {
+        match self.flows.live_mut(before) {
             Some(f) => f.next_pending = after,
             None => self.pending.0 = after,
         }
@@ -274,17 +303,20 @@ impl<A, M: Memory> Engine<A, M> {
         view: Option<PacketView<'_>>,
         app: &mut A,
     ) {
-        let mut next = self.flows.get(id).map_or(Id::NONE, |f| f.first_socket);
-        while let Ok(socket) = self.sockets.get(next) {
-            let (this, unread) = (next, Range { start: socket.cursors[side].max(lost.start), end: lost.end });
-            let concerned = self.is_reader(socket, side) && !unread.is_empty();
-            next = socket.next;
-            if concerned {
+        let mut next = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
+        while let Some(index) = next {
+            let Some(socket) = self.sockets.at(index) else { return };
+            let unread = Range { start: socket.cursor(side).max(lost.start), end: lost.end };
+            if self.is_reader(socket, side)
+                && !unread.is_empty()
+                && let Some(this) = self.sockets.id_at(index)
+            {
                 let trouble = Some(Trouble::Overrun(unread));
                 let what = Raise { trouble, ..Raise::one(Hook::None, Some(side), Event::Error) };
                 self.count_events(what.events);
                 let _ = self.raise_at(this, what, view, app);
             }
+            next = self.watcher_after(id, index, true);
         }
     }
 
@@ -292,37 +324,24 @@ impl<A, M: Memory> Engine<A, M> {
     fn is_reader(&self, socket: &Socket, side: Side) -> bool {
         let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
         let listens = !self.sockets.wanted(socket, Hook::None, told).is_empty();
-        socket.watches[side] && socket.buffers[side] && (listens || socket.cursors[side] > Offset::ZERO)
+        let wishes = socket.wishes[side];
+        wishes.events() && wishes.octets() && (listens || socket.cursor(side) > Offset::ZERO)
     }
 
     /// The lowest cursor of the readers of a stream; `None` when nobody reads it.
     pub(super) fn lowest_cursor(&self, id: Id, side: Side) -> Option<Offset> {
         let flow = self.flows.get(id)?;
         let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
-        if !flow.was_read && (flow.interest[Hook::None as usize] & told).is_empty() {
+        if !flow.is(Mark::Read) && (flow.interest[Hook::None as usize] & told).is_empty() {
             return None;
         }
-        let mut next = flow.first_socket;
-        let mut lowest: Option<Offset> = None;
-        while let Ok(socket) = self.sockets.get(next) {
-            if self.is_reader(socket, side) {
-                let cursor = socket.cursors[side];
-                lowest = Some(lowest.map_or(cursor, |l| l.min(cursor)));
-            }
-            next = socket.next;
-        }
-        lowest
+        let sockets = self.watchers(id).filter_map(|index| self.sockets.at(index));
+        sockets.filter(|socket| self.is_reader(socket, side)).map(|socket| socket.cursor(side)).min()
     }
 
     /// Whether any socket of the connection still wants events.
     pub(super) fn is_watched(&self, id: Id) -> bool {
-        let mut next = self.flows.get(id).map_or(Id::NONE, |f| f.first_socket);
-        while let Ok(socket) = self.sockets.get(next) {
-            if socket.watches.client || socket.watches.server {
-                return true;
-            }
-            next = socket.next;
-        }
-        false
+        let mut sockets = self.watchers(id).filter_map(|index| self.sockets.at(index));
+        sockets.any(|socket| socket.wishes.client.events() || socket.wishes.server.events())
     }
 }

@@ -4,7 +4,7 @@ use super::raise::Raise;
 use super::{Engine, Passage};
 use crate::context::Trouble;
 use crate::event::{Event, EventSet, Hook};
-use crate::flow::EndReason;
+use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
 use crate::packet::PacketView;
 use crate::slab::Id;
@@ -15,13 +15,17 @@ use tcp_reasm::{Anomaly, Arrival, Report, Sent, Side, Verdict};
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
         let (now, segment) = (self.clock.running(), passage.segment);
-        let Some(flow) = self.flows.get_mut(id) else { return };
+        let Some(flow) = self.flows.get(id) else { return };
         if flow.over.is_some() {
             return self.on_stray(id, passage, app);
         }
         let from = flow.sender(passage.prepared.ascending);
-        flow.timers.on_segment(now);
-        let verdict = flow.conn.judge(from, segment);
+        if !self.wake(id) {
+            return self.raise_orphan(passage, DropReason::AwakeFull, app);
+        }
+        let Some(live) = self.flows.live_mut(id) else { return };
+        live.timers.on_segment(now);
+        let verdict = live.conn.judge(from, segment);
         if verdict == Verdict::Restart {
             return self.restart(id, from, passage, app);
         }
@@ -35,8 +39,8 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The ports are used again.
     fn restart(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
-        let Some(flow) = self.flows.get(id) else { return };
-        let next = flow.conn.successor(passage.segment);
+        let Some(live) = self.flows.live(id) else { return };
+        let next = live.conn.successor(passage.segment);
         self.end(id, EndReason::Replaced, from, app);
         self.forget(id);
         let sender = if passage.segment.opens() { Side::Client } else { Side::Server };
@@ -56,8 +60,8 @@ impl<A, M: Memory> Engine<A, M> {
     /// A segment that its receiver does not take: only seen, by both hooks.
     fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_>, app: &mut A) {
         let (to, segment) = (!from, passage.segment);
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        flow.conn.note_refused(from, segment, anomaly);
+        let Some(live) = self.flows.live_mut(id) else { return };
+        live.conn.note_refused(from, segment, anomaly);
         // What came before is no anomaly, although the receiver has no use for it.
         let old = anomaly == Anomaly::OldSegment;
         let arrival = if old { self.arriving(id, to, segment) } else { Arrival::default() };
@@ -94,11 +98,12 @@ impl<A, M: Memory> Engine<A, M> {
 
     fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
         let (to, segment) = (!from, passage.segment);
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        let sent = flow.conn.sent(from, segment);
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let sent = live.conn.sent(from, segment);
         self.stats.odd.add_all(sent.odd);
         self.stats.zero_windows += u64::from(sent.zero_window);
-        let first = !core::mem::replace(&mut flow.was_announced, true);
+        let first = !flow.is(Mark::Announced);
+        flow.set(Mark::Announced, true);
         self.follow_streams(id, &sent);
         if first && !sent.started {
             self.raise_start(id, from, passage, app);
@@ -148,7 +153,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn before_store(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) -> Arrival {
         let (to, segment) = (!from, passage.segment);
         if segment.payload_len > 0 {
-            self.open_buffer(id, to);
+            self.open_buffer(id, to, segment, passage.view, app);
         }
         let arrival = self.arriving(id, to, segment);
         if segment.payload_len > 0 {
@@ -175,14 +180,14 @@ impl<A, M: Memory> Engine<A, M> {
     fn account(&mut self, id: Id, to: Side, arrival: &Arrival, report: &Report) {
         let data = &report.data;
         let undecided =
-            to == Side::Server && self.flows.get(id).is_some_and(|flow| flow.conn.has_undecided_syn_data());
+            to == Side::Server && self.flows.live(id).is_some_and(|live| live.conn.has_undecided_syn_data());
         self.stats.stream_octets += if undecided { 0 } else { data.fresh };
         self.stats.retransmitted_octets += data.duplicate + data.stale;
         self.stats.refused_octets += data.refused;
         self.stats.late_octets += report.late;
         self.stats.odd.add_all(report.odd);
         self.count_arrival(arrival);
-        if data.advanced > 0 && self.flows.get(id).is_some_and(|flow| flow.buffered[to]) {
+        if data.advanced > 0 && self.flows.get(id).is_some_and(|flow| flow.is_buffered(to)) {
             self.note_new_data(id, to);
         }
     }
@@ -205,11 +210,11 @@ impl<A, M: Memory> Engine<A, M> {
             self.trim(id, to, Some(view), app);
         }
         for side in Side::BOTH {
-            let Some(flow) = self.flows.get_mut(id) else { return };
-            if flow.conn.stream(side).may_have_gap() {
+            let Some(live) = self.flows.live_mut(id) else { return };
+            if live.conn.stream(side).may_have_gap() {
                 self.give_up_gaps(id, side, Some(view), app);
             } else {
-                flow.timers.forget_hole(side);
+                live.timers.forget_hole(side);
             }
         }
     }
@@ -218,8 +223,17 @@ impl<A, M: Memory> Engine<A, M> {
         if self.forget_if_unwatched(id) {
             return;
         }
-        let Some(flow) = self.flows.get(id).filter(|f| f.conn.is_over()) else { return };
-        let reset = flow.conn.was_reset();
+        let Some((flow, live)) = self.flows.both(id) else { return };
+        if !live.conn.is_over() {
+            if flow.is(Mark::Embryonic) && !live.conn.is_embryonic() {
+                self.note_established(id);
+            }
+            if self.flows.is_crowded() {
+                self.enqueue(id);
+            }
+            return;
+        }
+        let reset = live.conn.was_reset();
         if reset || self.config.timeouts.time_wait.is_zero() {
             let reason = if reset { EndReason::Reset } else { EndReason::Closed };
             self.end(id, reason, !from, app);

@@ -1,39 +1,46 @@
-//! Time: the wheel's alarms, and what becomes of connections that time out.
+//! Time: the alarms of the application, and what becomes of connections that time out.
 
 use super::Engine;
 use crate::context::Context;
 use crate::event::Hook;
-use crate::flow::{EndReason, Flow};
+use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
 use crate::packet::Verdict;
-use crate::slab::Id;
+use crate::slab::{Id, Reuse, Slab, Slot};
 use crate::socket::Registration;
 use crate::time::{Instant, Tick};
-use core::fmt;
+use crate::timer::{Link, Wheel};
 use tcp_reasm::Side;
 
-/// What a timer stands for. Public only so that memory for it can be lent.
-pub enum Alarm<A: 'static, M: Memory> {
-    /// A connection may have timed out.
-    Flow(Id),
-    /// The application's.
-    User(Registration<A, M>),
+/// The timers of the application.
+pub(super) struct Alarms<A: 'static, M: Memory> {
+    alarms: Slab<Registration<A, M>, M>,
+    wheel: Wheel<M>,
 }
 
-impl<A, M: Memory> Clone for Alarm<A, M> {
-    fn clone(&self) -> Self {
-        *self
+impl<A, M: Memory> Alarms<A, M> {
+    pub(super) fn new(alarms: M::Of<Slot<Registration<A, M>>>, links: M::Of<Link>) -> Self {
+        Alarms { alarms: Slab::new(alarms, Reuse::Newest), wheel: Wheel::new(links) }
     }
-}
 
-impl<A, M: Memory> Copy for Alarm<A, M> {}
-
-impl<A, M: Memory> fmt::Debug for Alarm<A, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Alarm::Flow(id) => write!(f, "Flow({id:?})"),
-            Alarm::User(_) => f.write_str("User"),
+    pub(super) fn start(&mut self, deadline: Instant, registration: Registration<A, M>) -> Option<Id> {
+        let id = self.alarms.insert(registration).ok()?;
+        if self.wheel.start(id.index(), deadline) {
+            return Some(id);
         }
+        self.alarms.remove(id);
+        None
+    }
+
+    pub(super) fn stop(&mut self, id: Id) -> bool {
+        let running = self.alarms.remove(id).is_some();
+        running && self.wheel.stop(id.index())
+    }
+
+    /// Takes out one alarm whose time has come.
+    fn poll(&mut self, now: Instant) -> Option<Registration<A, M>> {
+        let id = self.wheel.poll(now).and_then(|index| self.alarms.id_at(index))?;
+        self.alarms.remove(id)
     }
 }
 
@@ -48,7 +55,11 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// No timer fires before this time. `None` when none runs.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.wheel.next_deadline().map(|running| self.clock.show(running))
+        self.next_deadline().map(|running| self.clock.show(running))
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline().into_iter().chain(self.alarms.wheel.next_deadline()).min()
     }
 
     /// Takes the time of a frame.
@@ -61,21 +72,25 @@ impl<A, M: Memory> Engine<A, M> {
         self.run_timers(app);
     }
 
+    /// Runs what is due, of connections and of the application, in the order of deadlines.
     fn run_timers(&mut self, app: &mut A) {
         let now = self.clock.running();
-        if self.wheel.is_idle_until(now) {
+        if self.wheel.is_idle_until(now) && self.alarms.wheel.is_idle_until(now) {
             return;
         }
-        while let Some((_, alarm)) = self.wheel.poll(now) {
-            match alarm {
-                Alarm::Flow(id) => self.on_flow_timer(id, app),
-                Alarm::User(registration) => self.call_timer(registration, app),
+        loop {
+            let until = self.next_deadline().map_or(now, |next| next.min(now));
+            if let Some(id) = self.wheel.poll(until).and_then(|index| self.flows.id_at(index)) {
+                self.on_flow_timer(id, app);
+            } else if let Some(registration) = self.alarms.poll(until) {
+                self.call_timer(registration, app);
+            } else if until == now {
+                return;
             }
         }
     }
 
     fn call_timer(&mut self, registration: Registration<A, M>, app: &mut A) {
-        self.user_timers -= 1;
         let Registration { handler, token } = registration;
         handler(&mut Context {
             engine: self,
@@ -94,46 +109,57 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Packets do not restart a connection's timer; it is set again when it fires too early.
     fn on_flow_timer(&mut self, id: Id, app: &mut A) {
-        let Some(flow) = self.flows.get(id) else { return };
-        let deadline = self.deadline(flow);
-        if self.clock.running() >= deadline {
-            if flow.over.is_some() {
-                self.forget(id);
-            } else {
-                let reason = if flow.conn.is_over() { EndReason::Closed } else { EndReason::TimedOut };
-                self.end(id, reason, Side::Client, app);
+        if self.clock.running() >= self.deadline(id) {
+            match self.end_by_time(id) {
+                Some(reason) => self.end(id, reason, Side::Client, app),
+                None => self.forget(id),
             }
             return;
         }
-        for side in Side::BOTH {
-            self.give_up_gaps(id, side, None, app);
+        if self.flows.live(id).is_some() {
+            for side in Side::BOTH {
+                self.give_up_gaps(id, side, None, app);
+            }
+            self.settle(id);
         }
         self.start_flow_timer(id);
     }
 
+    /// Why a connection ends that has come to its deadline; `None` when it ended before.
+    fn end_by_time(&self, id: Id) -> Option<EndReason> {
+        let flow = self.flows.get(id).filter(|flow| flow.over.is_none())?;
+        let closed = self.flows.live_of(flow).is_some_and(|live| live.conn.is_over());
+        Some(if closed { EndReason::Closed } else { EndReason::TimedOut })
+    }
+
     /// When a connection will have been silent for too long.
-    fn deadline(&self, flow: &Flow) -> Instant {
-        let last = flow.timers.last();
+    fn deadline(&self, id: Id) -> Instant {
+        let Some(flow) = self.flows.get(id) else { return Instant::default() };
+        let timeouts = &self.config.timeouts;
+        let last = self.flows.last_packet(flow);
         if flow.over.is_some() {
             return last + self.config.linger;
         }
-        flow.timers.end(&flow.conn, &self.config.timeouts).map_or(last, |(_, at)| at)
+        match self.flows.live_of(flow) {
+            Some(live) => live.timers.end(&live.conn, timeouts).map_or(last, |(_, at)| at),
+            // It rests only with a timer for its end: that has fired.
+            None if flow.is(Mark::Embryonic) => Instant::default(),
+            None => last + timeouts.idle,
+        }
     }
 
-    /// (Re)starts a connection's timer for the first of its deadlines. No packet restarts it, so it is looked at again
-    /// before the shortest silence that could matter once the handshake is over.
+    /// (Re)starts a connection's timer for the first of its deadlines. No packet restarts it. A handshake stands in the
+    /// queue: all of them may take as long.
     pub(super) fn start_flow_timer(&mut self, id: Id) {
         let Some(flow) = self.flows.get(id) else { return };
-        let timeouts = &self.config.timeouts;
-        let silence = self.clock.running() + timeouts.idle;
-        let next = flow.timers.next(&flow.conn, timeouts).map_or(silence, |(_, at)| at);
-        let first = self.deadline(flow).min(silence).min(next);
-        if self.wheel.restart(flow.timer, first) {
-            return;
-        }
-        let timer = self.wheel.start(first, Alarm::Flow(id));
-        if let (Some(timer), Some(flow)) = (timer, self.flows.get_mut(id)) {
-            flow.timer = timer;
-        }
+        let deadline = self.deadline(id);
+        let live = self.flows.live_of(flow);
+        let next = live.and_then(|live| live.timers.next(&live.conn, &self.config.timeouts));
+        let first = next.map_or(deadline, |(_, at)| at.min(deadline));
+        let in_queue = flow.is(Mark::Embryonic) && flow.over.is_none() && first == deadline;
+        let _ = match in_queue {
+            true => self.wheel.enqueue(id.index(), first),
+            false => self.wheel.start(id.index(), first),
+        };
     }
 }

@@ -1,15 +1,13 @@
 //! `mos replay`: what happened.
 
 use crate::common::{EngineArgs, Failure, judge_damage, run_file};
-use mos_flow::{
-    Context, DropReason, EndReason, Engine, Event, Hook, Monitor, Side, Sides, SocketKind, State, Stats,
-};
+use mos_flow::stats::Group;
+use mos_flow::{Context, EndReason, Engine, Event, Hook, Monitor, Side, Sides, SocketKind, State, Stats};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Instant;
-use tcp_reasm::Anomaly;
 
 /// Arguments of `mos replay`.
 #[derive(Debug, clap::Args)]
@@ -71,6 +69,7 @@ struct Summary {
     drops: Map<String, Value>,
     anomalies: Map<String, Value>,
     odd: Map<String, Value>,
+    losses: Map<String, Value>,
     /// Of this run, files included.
     seconds: f64,
     packets_per_second: f64,
@@ -161,6 +160,7 @@ impl App {
             to_server: received(Side::Server),
             end: match monitor.end_reason() {
                 Ok(Some(EndReason::Closed)) => "closed",
+                Ok(Some(EndReason::Evicted)) => "evicted",
                 Ok(Some(EndReason::Reset)) => "reset",
                 Ok(Some(EndReason::TimedOut)) => "timeout",
                 Ok(Some(EndReason::Replaced)) => "replaced",
@@ -173,6 +173,9 @@ impl App {
 impl Summary {
     fn new(args: &Args, stats: &Stats, seconds: f64, app: App) -> Self {
         let count = |name: &str, n: u64| (n > 0).then(|| (name.to_owned(), Value::from(n)));
+        let group = |group| {
+            stats.counters().filter(|c| c.group == group).filter_map(|c| count(c.symbol, c.count)).collect()
+        };
         Summary {
             files: args.files.iter().map(|f| f.display().to_string()).collect(),
             packets: stats.frames,
@@ -188,9 +191,10 @@ impl Summary {
             keep_alives: stats.keep_alives,
             zero_windows: stats.zero_windows,
             events: Event::ALL.iter().filter_map(|e| count(e.name(), stats.events[*e])).collect(),
-            drops: DropReason::ALL.iter().filter_map(|r| count(r.symbol(), stats.drops[*r])).collect(),
-            anomalies: Anomaly::ALL.iter().filter_map(|a| count(a.symbol(), stats.anomalies[*a])).collect(),
-            odd: Anomaly::ALL.iter().filter_map(|a| count(a.symbol(), stats.odd[*a])).collect(),
+            drops: group(Group::Dropped),
+            anomalies: group(Group::Refused),
+            odd: group(Group::Odd),
+            losses: group(Group::Lost),
             seconds,
             packets_per_second: stats.frames as f64 / seconds.max(1e-9),
             connections: args.flows.then_some(app.flows),
@@ -207,27 +211,21 @@ impl Summary {
         writeln!(out, "packets      {:>12}  ({} bytes on the wire)", self.packets, self.bytes)?;
         writeln!(out, "tcp segments {:>12}  in {} connections", self.segments, self.flows)?;
         writeln!(out, "stream bytes {:>12}  ({} sent again)", self.stream_bytes, self.retransmitted_bytes)?;
-        let odd = [
-            ("bytes acknowledged but never captured", self.gap_bytes),
-            ("bytes outside the window or without memory", self.refused_bytes),
-            ("bytes that came after their gap was given up", self.late_bytes),
-            ("retransmissions with other content", self.conflicts),
-            ("keep-alive probes", self.keep_alives),
-            ("windows of zero", self.zero_windows),
-        ];
+        let odd = [("keep-alive probes", self.keep_alives), ("windows of zero", self.zero_windows)];
         for (what, n) in odd.iter().filter(|(_, n)| *n > 0) {
             writeln!(out, "             {n:>12}  {what}")?;
         }
         let counters = [
-            ("events", &self.events),
-            ("not followed", &self.drops),
-            ("refused", &self.anomalies),
-            ("odd", &self.odd),
+            ("events", None, &self.events),
+            ("not followed", Some(Group::Dropped), &self.drops),
+            ("refused", Some(Group::Refused), &self.anomalies),
+            ("odd", Some(Group::Odd), &self.odd),
+            ("lost", Some(Group::Lost), &self.losses),
         ];
-        for (title, counts) in counters {
+        for (title, group, counts) in counters {
             for (i, (name, n)) in counts.iter().enumerate() {
                 let title = if i == 0 { title } else { "" };
-                writeln!(out, "{title:<12} {:>12}  {}", n.as_u64().unwrap_or(0), describe(name))?;
+                writeln!(out, "{title:<12} {:>12}  {}", n.as_u64().unwrap_or(0), describe(group, name))?;
             }
         }
         writeln!(
@@ -239,10 +237,10 @@ impl Summary {
 }
 
 /// The sentence for a counter, where its name does not say it.
-fn describe(name: &str) -> String {
-    let drop = DropReason::ALL.iter().find(|r| r.symbol() == name).map(|r| r.sentence());
-    let anomaly = Anomaly::ALL.iter().find(|a| a.symbol() == name).map(|a| a.sentence());
-    drop.or(anomaly).map_or_else(|| name.to_owned(), |s| format!("{name}: {s}"))
+fn describe(group: Option<Group>, name: &str) -> String {
+    let none = Stats::default();
+    let counter = none.counters().find(|c| Some(c.group) == group && c.symbol == name);
+    counter.map_or_else(|| name.to_owned(), |c| format!("{name}: {}", c.sentence))
 }
 
 impl FlowLine {

@@ -314,3 +314,73 @@ fn remembered_connections_make_room() {
     let s = w.engine.stats();
     assert_eq!((s.flows, s.flows_ended, w.engine.flow_count(), s.drops[DropReason::TableFull]), (4, 4, 0, 0));
 }
+
+#[test]
+fn streams_that_hold_octets_behind_holes_give_way_to_what_is_in_order() {
+    let mut w = World::new(Config { chunks: 16, ..small() });
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    // More than there is memory for, each with a chunk behind a hole that nobody fills.
+    for port in 1..=20 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        let _hole = x.data(Side::Client, b"?");
+        w.send(&[x.data(Side::Client, &[9; 100])]);
+    }
+    let mut told = w.take();
+    assert!(told.iter().all(|l| l.ends_with("NoMemory { octets: 100 }")), "{told:?}");
+    let mut good = exchange();
+    w.send(&good.handshake());
+    for _ in 0..30 {
+        let frame = good.data(Side::Client, &[7; 1000]);
+        w.send(&[frame]);
+    }
+    assert_eq!(w.log.streams.server.len(), 30_000, "in order and read");
+    let stats = *w.engine.stats();
+    assert!(stats.shed_octets > 0 && stats.shed_octets.is_multiple_of(100), "{stats:?}");
+    told.extend(w.take());
+    assert_eq!(told.len() as u64, stats.shed_octets / 100, "each loss is told");
+    assert_eq!(stats.overrun_octets, 0);
+}
+
+#[test]
+fn readers_that_do_not_read_do_not_keep_memory_from_others() {
+    let mut w = World::new(Config { chunks: 10, ..small() });
+    w.on(Event::NewData, Hook::None, |_| {}).on(Event::Error, Hook::None, note);
+    let reader = w.engine.open(SocketKind::Stream).unwrap();
+    w.engine.bind(reader, FilterSlot::Syn, Some("src port 1000".parse().unwrap())).unwrap();
+    w.engine.register(reader, Event::NewData, Hook::None, read, 0).unwrap();
+    for port in 1..=4 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        w.send(&[
+            x.data(Side::Client, &[9; 1400]),
+            x.data(Side::Client, &[9; 1400]),
+            x.data(Side::Client, &[9; 1200]),
+        ]);
+    }
+    w.take();
+    let mut good = other(1000);
+    w.send(&good.handshake());
+    for _ in 0..3 {
+        w.send(&[good.data(Side::Client, &[7; 1400])]);
+    }
+    assert_eq!(w.log.streams.server.len(), 3 * 1400);
+    let lines = w.take();
+    assert!(lines.iter().any(|l| l.contains("Overrun([0, 4000))")), "{lines:?}");
+    assert_eq!(w.engine.stats().shed_octets % 4000, 0);
+}
+
+#[test]
+fn one_stream_takes_no_more_than_its_part_of_the_memory() {
+    let mut w = World::new(Config { stream_octets: 4 * 2048, ..small() });
+    w.on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    for n in 1..=20_u32 {
+        let seq = x.seq(Side::Client).wrapping_add(n * 3000);
+        w.send(&[x.segment_at(Side::Client, seq, x.seq(Side::Server), Flags::ACK, b"early")]);
+    }
+    let held = w.engine.chunks().0;
+    assert!(held <= 4 + 1, "four chunks and a table of them: {held}");
+    assert_eq!((w.engine.stats().refused_octets, w.take().len()), (16 * 5, 16));
+}
