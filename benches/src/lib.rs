@@ -7,6 +7,8 @@
 //! | `short` | many connections of 200 bytes there and 4 KiB back, 256 at once |
 //! | `small` | 10,000 connections at once, 60-byte frames |
 
+pub mod crowd;
+
 use mos_flow::testing::Exchange;
 use mos_flow::{Frame, Instant, Side, Sides};
 use std::fmt;
