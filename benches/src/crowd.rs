@@ -73,7 +73,7 @@ impl Crowd {
         ]
     }
 
-    /// Both FINs of connection `n`, which has sent nothing, and their ACKs.
+    /// Both FINs of connection `n`, which has sent nothing, and their ACKs: it ends with the last one.
     pub fn close(&mut self, n: u32) -> [Octets; 3] {
         let (client, server) = (isn(n).wrapping_add(1), answer(n).wrapping_add(1));
         let fin = Flags::FIN | Flags::ACK;
