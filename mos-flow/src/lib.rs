@@ -87,6 +87,8 @@ pub mod table;
 
 pub mod timer;
 
+pub mod defrag;
+
 pub mod filter;
 
 pub mod evict;

@@ -1,0 +1,119 @@
+//! A fragment, and what tells its datagram from others.
+
+use super::datagram::{HEADROOM, MAX_PAYLOAD};
+use super::{FragmentDrop, FragmentPolicy};
+use crate::wire::Family;
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ipv6::Ipv6Header;
+use ringbuf_core::Range;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+const TCP_HEADER: usize = 20;
+
+/// What the fragments of one datagram have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DatagramKey {
+    /// Source address; an IPv4 one IPv4-mapped.
+    pub src: [u8; 16],
+    /// Destination address.
+    pub dst: [u8; 16],
+    /// Identification.
+    pub id: u32,
+    /// Protocol of IPv4. 0 for IPv6, whose next header may differ by fragment (RFC 8200, 4.5).
+    pub protocol: u8,
+    /// Where it was seen: VLANs, tunnels.
+    pub network: u64,
+}
+
+/// A fragment, as the walk over its frame found it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment<'a> {
+    /// What it shares with the others.
+    pub key: DatagramKey,
+    /// IPv4 or IPv6; part of the key.
+    pub family: Family,
+    /// Its place in the datagram's payload, in octets.
+    pub offset: u32,
+    /// Whether others follow.
+    pub more: bool,
+    /// The IPv4 header with options, or the IPv6 headers before the fragment header.
+    pub header: &'a [u8],
+    /// IPv6: where in `header` the number stands that led to the fragment header.
+    pub next_header_at: usize,
+    /// IPv6: what follows the fragment header.
+    pub next_header: u8,
+    /// The captured payload.
+    pub payload: &'a [u8],
+    /// Octets of payload by the IP length; more than were captured when the capture cut it.
+    pub payload_len: usize,
+}
+
+impl Fragment<'_> {
+    /// What tells its datagram from others, as words to be hashed.
+    pub fn words(&self) -> [u64; 6] {
+        let key = &self.key;
+        let half = |address: &[u8; 16], i| address.as_chunks().0.get(i).map_or(0, |h| u64::from_ne_bytes(*h));
+        let numbers = u64::from(key.id) << 32 | u64::from(key.protocol) << 8 | self.family as u64;
+        [half(&key.src, 0), half(&key.src, 1), half(&key.dst, 0), half(&key.dst, 1), key.network, numbers]
+    }
+
+    /// The octets of the datagram that it brings.
+    pub(super) fn range(&self, policy: FragmentPolicy) -> Result<Range, FragmentDrop> {
+        let least = match self.family {
+            Family::V4 => size_of::<Ipv4Header>(),
+            Family::V6 => size_of::<Ipv6Header>().max(self.next_header_at.saturating_add(1)),
+        };
+        if !(least..=HEADROOM).contains(&self.header.len()) {
+            return Err(FragmentDrop::BadHeader);
+        }
+        if self.payload.len() < self.payload_len {
+            return Err(FragmentDrop::Cut);
+        }
+        let start = u64::from(self.offset);
+        let end = start.saturating_add(self.payload_len as u64);
+        match self.family {
+            // What is over a multiple of 8 is cut off, as Linux does; there is no place for it.
+            Family::V4 => Ok(Range::new(start, if self.more { end & !7 } else { end })),
+            Family::V6 if policy == FragmentPolicy::Linux && self.ends_in_headers() => {
+                Err(FragmentDrop::HeaderChain)
+            }
+            Family::V6 if end > MAX_PAYLOAD => Err(FragmentDrop::TooLarge),
+            Family::V6 if self.more && !end.is_multiple_of(8) => Err(FragmentDrop::BadLength),
+            Family::V6 => Ok(Range::new(start, end)),
+        }
+    }
+
+    /// Whether it is the whole datagram, which IPv6 allows (RFC 6946).
+    pub(super) fn is_atomic(&self) -> bool {
+        self.offset == 0 && !self.more
+    }
+
+    fn transport(&self) -> u8 {
+        if self.family == Family::V4 { self.key.protocol } else { self.next_header }
+    }
+
+    /// Whether it is a first fragment with less than the transport's header.
+    fn ends_in_headers(&self) -> bool {
+        let least = match self.transport() {
+            TCP => TCP_HEADER,
+            UDP | ICMPV6 => 8,
+            _ => 1,
+        };
+        self.offset == 0 && self.more && self.payload_len < least
+    }
+
+    /// Whether it hides flags or ports of TCP in the next fragment (RFC 1858, 3).
+    pub(super) fn is_tiny(&self) -> bool {
+        self.transport() == TCP && self.ends_in_headers()
+    }
+
+    pub(super) fn congestion_bits(&self) -> u8 {
+        match (self.family, self.header) {
+            (Family::V4, [_, tos, ..]) => tos & 0b11,
+            (Family::V6, [_, class_flow, ..]) => class_flow >> 4 & 0b11,
+            _ => 0,
+        }
+    }
+}
