@@ -7,6 +7,7 @@
 /// The name of each target and what it does with an input.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("capture", capture),
+    ("defrag", mos_flow::model::run_defrag),
     ("engine", mos_flow::model::run),
     ("filter", mos_flow::model::run_filter),
     ("hostile", tcp_reasm::model::hostile::run),

@@ -2,6 +2,8 @@
 //! by property tests and fuzz targets.
 #![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub use crate::defrag::model::run as run_defrag;
+
 use crate::testing::Exchange;
 use crate::wire::{LinkType, parse};
 use crate::{
