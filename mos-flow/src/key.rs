@@ -1,5 +1,6 @@
 //! What tells one connection from another, and the keyed hash of it.
 
+use crate::hash::{KeyedHash, address_words};
 use crate::wire::{Family, Packet, VlanStack};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -18,13 +19,6 @@ pub struct FlowKey {
 struct Endpoint {
     address: [u8; 16],
     port: u16,
-}
-
-impl Endpoint {
-    fn words(&self) -> [u64; 2] {
-        let (halves, _) = self.address.as_chunks::<8>();
-        core::array::from_fn(|i| halves.get(i).map_or(0, |h| u64::from_ne_bytes(*h)))
-    }
 }
 
 impl FlowKey {
@@ -65,59 +59,23 @@ impl fmt::Debug for FlowKey {
     }
 }
 
-/// A keyed hash of flow keys that an attacker who does not know the key cannot aim.
-///
-/// It is multilinear hashing over 64-bit words with 128-bit coefficients, of which the upper half is kept. With
-/// independent random coefficients two different keys have the same value with probability 2^-64 (strongly universal;
-/// Lemire and Kaser, "Strongly universal string hashing is fast", theorem 1). Here the coefficients are drawn from a
-/// seed of 128 bits, so that is what an attacker has to guess; tuples chosen without it collide like random ones.
-#[derive(Clone)]
-pub struct KeyHasher {
-    offset: u128,
-    factors: [u128; WORDS],
-}
-
-const WORDS: usize = 6;
+/// Hashes flow keys with a [`KeyedHash`].
+#[derive(Clone, Debug)]
+pub struct KeyHasher(KeyedHash);
 
 impl KeyHasher {
     /// A hasher from a secret seed. A process should draw a new one at its start.
     pub fn new(seed: [u8; 16]) -> Self {
-        let mut state = u128::from_le_bytes(seed);
-        let mut draw = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-            u128::from(mix(state as u64 ^ (state >> 64) as u64)) << 64 | u128::from(mix((state >> 32) as u64))
-        };
-        KeyHasher { offset: draw(), factors: core::array::from_fn(|_| draw()) }
+        KeyHasher(KeyedHash::new(seed))
     }
 
     /// The hash of a key.
     #[inline]
     pub fn hash(&self, key: &FlowKey) -> u64 {
-        let ([a, b], [c, d]) = (key.low.words(), key.high.words());
+        let ([a, b], [c, d]) = (address_words(&key.low.address), address_words(&key.high.address));
         let ports = u64::from(key.low.port) << 32 | u64::from(key.high.port) << 8 | key.family as u64;
-        let words = [a, b, c, d, ports, key.vlans.word()];
-        let sum = words
-            .iter()
-            .zip(&self.factors)
-            .fold(self.offset, |h, (w, f)| h.wrapping_add(f.wrapping_mul(u128::from(*w))));
-        #[allow(clippy::cast_possible_truncation)] // the upper half
-        let upper = (sum >> 64) as u64;
-        upper
+        self.0.hash(&[a, b, c, d, ports, key.vlans.word()])
     }
-}
-
-impl fmt::Debug for KeyHasher {
-    /// Does not show the secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyHasher")
-    }
-}
-
-/// A bijective mix of 64 bits (the finaliser of SplitMix64), to spread a seed.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

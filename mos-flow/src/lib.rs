@@ -77,6 +77,8 @@ pub mod event;
 
 pub mod stats;
 
+pub mod hash;
+
 pub mod wire;
 
 pub mod key;
