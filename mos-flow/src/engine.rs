@@ -53,7 +53,7 @@ use crate::stats::{DropReason, Stats};
 use crate::table::{Bucket, Table};
 use crate::time::{Clock, Instant};
 use crate::timer::{Link, Wheel};
-use crate::wire::{self, Packet, parse};
+use crate::wire::{self, Packet, Walker};
 use core::fmt;
 use core::time::Duration;
 use ringbuf_core::hint;
@@ -155,6 +155,7 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) buffers: Buffers<M>,
     pub(crate) sockets: Sockets<A, M>,
     table: Table<M>,
+    walker: Walker,
     hasher: KeyHasher,
     /// Time-outs of connections, by the index of the connection.
     wheel: Wheel<M>,
@@ -219,6 +220,7 @@ impl<A, M: Memory> Engine<A, M> {
             return Err(ConfigError::Zero("buckets"));
         }
         Ok(Engine {
+            walker: Walker::new(config.hash_seed),
             hasher: KeyHasher::new(config.hash_seed),
             table: Table::new(arrays.buckets),
             flows: Flows::new(
@@ -390,7 +392,10 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     fn prepare(&self, frame: &Frame<'_>) -> Result<Prepared, DropReason> {
-        let packet = parse(frame.link, frame.data)?;
+        let packet = self.walker.walk(frame.link, frame.data)?;
+        if packet.fragment.is_some() {
+            return Err(DropReason::IpFragment);
+        }
         let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
         let hash = self.hasher.hash(&key);
         self.table.prefetch(hash);

@@ -1,21 +1,26 @@
 //! What tells one connection from another, and the keyed hash of it.
 
 use crate::hash::{KeyedHash, address_words};
-use crate::wire::{Family, Packet, VlanStack};
+use crate::wire::{Family, Packet, VlanStack, network};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// A connection's identity: both endpoints in ascending order, family and VLANs. Both directions have the same key.
+/// A connection's identity: both endpoints in ascending order, and the network in which they are: family, VLANs and
+/// tunnels ([`Packet::network`]). Both directions have the same key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub struct FlowKey {
     low: Endpoint,
     high: Endpoint,
-    vlans: VlanStack,
-    family: Family,
+    /// Upper and lower half: two words keep the alignment, and with it the size of what holds a key, small.
+    network: [u32; 2],
 }
+
+const _: () = assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
 
 /// An address (IPv4 ones IPv4-mapped) and a port.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
 struct Endpoint {
     address: [u8; 16],
     port: u16,
@@ -28,24 +33,32 @@ impl FlowKey {
         let (src, dst) = (Endpoint { address: src, port: sport }, Endpoint { address: dst, port: dport });
         let ascending = src <= dst;
         let (low, high) = if ascending { (src, dst) } else { (dst, src) };
-        (FlowKey { low, high, vlans: packet.vlans, family: packet.family }, ascending)
+        #[allow(clippy::cast_possible_truncation)] // the two halves
+        let network = [(packet.network >> 32) as u32, packet.network as u32];
+        (FlowKey { low, high, network }, ascending)
     }
 
-    /// The VLANs that the connection's packets carry.
-    pub fn vlans(&self) -> &VlanStack {
-        &self.vlans
+    /// The VLANs that the connection's packets carry. Empty when they came through an IP tunnel (of the VLANs
+    /// and the tunnel only a hash is kept), and when VLANs are left out of the key.
+    pub fn vlans(&self) -> VlanStack {
+        network::vlans(self.network())
     }
 
     /// IPv4 or IPv6.
     pub fn family(&self) -> Family {
-        self.family
+        network::family(self.network())
+    }
+
+    fn network(&self) -> u64 {
+        let [upper, lower] = self.network;
+        u64::from(upper) << 32 | u64::from(lower)
     }
 
     /// The low or the high endpoint.
     pub fn endpoint(&self, low: bool) -> SocketAddr {
         let e = if low { &self.low } else { &self.high };
         let v6 = Ipv6Addr::from(e.address);
-        let ip = match self.family {
+        let ip = match self.family() {
             Family::V4 => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
             Family::V6 => IpAddr::V6(v6),
         };
@@ -55,7 +68,7 @@ impl FlowKey {
 
 impl fmt::Debug for FlowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} <-> {} vlan {:?}", self.endpoint(true), self.endpoint(false), self.vlans)
+        write!(f, "{} <-> {} vlan {:?}", self.endpoint(true), self.endpoint(false), self.vlans())
     }
 }
 
@@ -73,8 +86,8 @@ impl KeyHasher {
     #[inline]
     pub fn hash(&self, key: &FlowKey) -> u64 {
         let ([a, b], [c, d]) = (address_words(&key.low.address), address_words(&key.high.address));
-        let ports = u64::from(key.low.port) << 32 | u64::from(key.high.port) << 8 | key.family as u64;
-        self.0.hash(&[a, b, c, d, ports, key.vlans.word()])
+        let ports = u64::from(key.low.port) << 32 | u64::from(key.high.port);
+        self.0.hash(&[a, b, c, d, ports, key.network()])
     }
 }
 
@@ -100,6 +113,41 @@ mod tests {
         assert_eq!(std::format!("{}", there.endpoint(down)), "10.0.0.1:80");
         let (other, _) = key([10, 0, 0, 2], 80, [10, 0, 0, 1], 5);
         assert!(there != other, "ports belong to their addresses");
+    }
+
+    #[test]
+    fn a_key_tells_vlans_family_and_endpoints() {
+        let builder = || PacketBuilder::ethernet2([1; 6], [2; 6]);
+        let vlan = |id| etherparse::VlanId::try_new(id).unwrap();
+        let tagged = |outer, inner| {
+            let mut f = Vec::new();
+            let b = builder().double_vlan(vlan(outer), vlan(inner)).ipv6([3; 16], [4; 16], 9);
+            b.tcp(7, 80, 0, 0).write(&mut f, &[]).unwrap();
+            f
+        };
+        let of = |f: &[u8]| FlowKey::of_packet(f, &parse(LinkType::Ethernet, f).unwrap()).0;
+        let key = of(&tagged(10, 4095));
+        assert_eq!((key.vlans().ids(), key.family()), (&[10, 4095][..], Family::V6));
+        assert_eq!(key.endpoint(true), "[303:303:303:303:303:303:303:303]:7".parse().unwrap());
+        assert!(key != of(&tagged(4095, 10)) && key != of(&tagged(10, 4094)));
+        let hasher = KeyHasher::new([1; 16]);
+        assert_ne!(hasher.hash(&key), hasher.hash(&of(&tagged(10, 4094))));
+    }
+
+    /// An IPv4 address and the IPv6 one that maps it are two.
+    #[test]
+    fn families_are_told_apart() {
+        let mapped = |last| {
+            core::array::from_fn(|i| {
+                [10, 0, 0, last].get(i.wrapping_sub(12)).copied().unwrap_or(if i >= 10 { 0xff } else { 0 })
+            })
+        };
+        let mut f = Vec::new();
+        PacketBuilder::ipv6(mapped(1), mapped(2), 9).tcp(1000, 80, 0, 0).write(&mut f, &[]).unwrap();
+        let (six, _) = FlowKey::of_packet(&f, &parse(LinkType::RawIp, &f).unwrap());
+        let (four, _) = key([10, 0, 0, 1], 1000, [10, 0, 0, 2], 80);
+        assert!((six.low, six.high) == (four.low, four.high));
+        assert!(six != four && KeyHasher::new([1; 16]).hash(&six) != KeyHasher::new([1; 16]).hash(&four));
     }
 
     #[test]

@@ -59,7 +59,7 @@
 //!    │                            │   R, S client conn_end   R, S server state_change, conn_end [CLOSED]
 //! ```
 //!
-//! What it does not do yet: IP fragments, tunnels, user-defined events, edits of packets; they are counted and passed.
+//! What it does not do yet: IP fragments, user-defined events, edits of packets; they are counted and passed.
 //!
 //! Features: `std` ⊃ `alloc` ⊃ nothing. With `alloc` the tables are on the heap ([`Engine::new`]), without it the
 //! caller lends them ([`Engine::with_memory`]). Packets never allocate.

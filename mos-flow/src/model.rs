@@ -4,8 +4,9 @@
 
 pub use crate::defrag::model::run as run_defrag;
 
+use crate::key::FlowKey;
 use crate::testing::Exchange;
-use crate::wire::{LinkType, parse};
+use crate::wire::{Family, LinkType, MAX_DEPTH, Packet, Walker, checksum, parse, verify};
 use crate::{
     Config, Context, EmbryonicThenIdle, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset, Overlap,
     Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
@@ -204,16 +205,59 @@ fn check(engine: &Engine<App>) {
     assert_eq!(stats.flows - stats.flows_ended, engine.flow_count() as u64, "flows are counted");
 }
 
+/// Every link type that is followed.
+const LINKS: [LinkType; 10] = [
+    LinkType::Ethernet,
+    LinkType::RawIp,
+    LinkType::LinuxSll,
+    LinkType::LinuxSll2,
+    LinkType::Null,
+    LinkType::Loop,
+    LinkType::Ppp,
+    LinkType::PppSerial,
+    LinkType::Ipv4,
+    LinkType::Ipv6,
+];
+
 /// Any bytes through the walker and the segment parser: places lie inside the frame.
 pub fn run_wire(input: &[u8]) {
-    for link in [LinkType::Ethernet, LinkType::RawIp, LinkType::LinuxSll, LinkType::LinuxSll2] {
-        if let Ok(p) = parse(link, input) {
-            assert!(p.ip <= p.transport && p.transport <= p.end && p.end <= input.len());
-            let _ = (p.addresses(input), p.ports(input), crate::wire::verify(input, &p));
-            if let Ok(s) = tcp_reasm::Segment::parse(p.segment_bytes(input), p.segment_len) {
-                assert!(s.payload.len() <= s.payload_len as usize);
-            }
+    let walker = Walker::new([7; 16]);
+    for link in LINKS {
+        if let Ok(p) = walker.walk(link, input) {
+            check_places(&walker, input, &p);
         }
+    }
+}
+
+/// What holds of any packet in any frame. A fragment's payload is walked as if it were the whole datagram.
+fn check_places(walker: &Walker, frame: &[u8], p: &Packet) {
+    assert!(p.ip <= p.transport && p.transport <= p.end && p.end <= frame.len());
+    assert!(p.segment_bytes(frame).len() <= p.segment_len, "captured is at most what there was");
+    assert!((1..=MAX_DEPTH).contains(&p.depth) && p.vlans.ids().len() <= 3);
+    let (key, _) = FlowKey::of_packet(frame, p);
+    assert_eq!(key.family(), p.family);
+    let _ = (p.ports(frame), p.mpls(), verify(frame, p), checksum::udp_ok(frame, p));
+    if let Ok(s) = tcp_reasm::Segment::parse(p.segment_bytes(frame), p.segment_len) {
+        assert!(s.payload.len() <= s.payload_len as usize);
+    }
+    let (headers, protocol_at) = p.unfragmentable(frame);
+    assert!(protocol_at < headers.len(), "the octet that names the protocol is in the headers");
+    if p.fragment.is_none() {
+        return assert_eq!(headers[protocol_at], p.protocol);
+    }
+    assert_eq!(p.ports(frame), (0, 0));
+    let mut datagram = headers.to_vec();
+    datagram[protocol_at] = p.protocol;
+    if p.family == Family::V4 {
+        datagram[6..8].fill(0);
+    }
+    datagram.extend_from_slice(p.segment_bytes(frame));
+    let len = datagram.len() - if p.family == Family::V4 { 0 } else { 40 };
+    let at = if p.family == Family::V4 { 2 } else { 4 };
+    datagram[at..at + 2].copy_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes());
+    if let Ok(again) = walker.walk_again(&datagram, p) {
+        assert!(again.depth > p.depth && again.vlans.ids().starts_with(p.vlans.ids()));
+        check_places(walker, &datagram, &again);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::memory::{DefaultMemory, Memory};
 use crate::slab::Id;
 use crate::socket::{SocketError, SocketId, SocketKind};
 use crate::time::Instant;
+use crate::wire::VlanStack;
 use core::net::SocketAddr;
 use ringbuf_core::window::Next;
 use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum};
@@ -120,12 +121,13 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         Ok(flow.key.endpoint((side == Side::Client) == flow.is(Mark::ClientIsLow)))
     }
 
-    /// VLAN ids of the connection's packets, outermost first.
+    /// VLAN ids of the connection's packets, outermost first; none when they came through an IP tunnel (see
+    /// [`FlowKey::vlans`](crate::key::FlowKey::vlans)).
     ///
     /// # Errors
     /// [`SocketError::WrongKind`] unless the socket is active.
-    pub fn vlans(&self) -> Result<&[u16], SocketError> {
-        Ok(self.flow()?.key.vlans().ids())
+    pub fn vlans(&self) -> Result<VlanStack, SocketError> {
+        Ok(self.flow()?.key.vlans())
     }
 
     /// The connection's number in the order of appearance, from 0.

@@ -11,10 +11,7 @@ const OPTIONS: &[&str] = &["--midstream"];
 /// Captures in which tshark follows other connections than `mos`, and why.
 const OTHER: &[(&str, &str)] = &[
     ("d13-frag-ip-tcp-syn.pcap", "IPv4 fragments"),
-    ("d14-vxlan.pcap", "tshark looks into VXLAN"),
-    ("d18-pppoe-over-qinq.pcap", "tshark looks into PPPoE"),
     ("d21-vlan-collisions.pcap", "three connections of different VLANs are one for tshark"),
-    ("d28-reasm_segv_anon.pcapng", "tshark looks into GTP-U"),
 ];
 
 /// Captures in which the segments that begin below what was sent before are not the same number for both: how many

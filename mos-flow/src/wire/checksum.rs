@@ -1,6 +1,9 @@
-//! The internet checksum (RFC 1071) and its use by IPv4 and TCP.
+//! The internet checksum (RFC 1071), its use by IPv4, TCP and UDP, and its update after an edit (RFC 1624).
 
 use super::{Family, Packet};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// A running one's complement sum of 16-bit words.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,26 +45,66 @@ pub fn ipv4_header_ok(header: &[u8]) -> bool {
     Sum::default().bytes(header).fold() == 0xffff
 }
 
-/// Whether the TCP checksum is right. `None` when the capture cut the segment: then it cannot be told.
+/// Whether the TCP checksum is right. `None` when it cannot be told: the capture cut the segment, or it is a fragment.
 pub fn tcp_ok(frame: &[u8], packet: &Packet) -> Option<bool> {
     let segment = packet.segment_bytes(frame);
-    if segment.len() < packet.segment_len {
+    if segment.len() < packet.segment_len || packet.fragment.is_some() {
         return None;
     }
-    let length = u16::try_from(segment.len()).ok()?;
+    Some(pseudo_header(frame, packet, TCP, segment.len())?.bytes(segment).fold() == 0xffff)
+}
+
+/// Whether the UDP checksum is right. `None` when it cannot be told: as for TCP, or the sender computed none.
+pub fn udp_ok(frame: &[u8], packet: &Packet) -> Option<bool> {
+    let header = packet.udp(frame)?;
+    if header.checksum.get() == 0 {
+        return None;
+    }
+    // The datagram may be shorter than what IP carries.
+    let datagram = packet.segment_bytes(frame).get(..header.len.get().into())?;
+    Some(pseudo_header(frame, packet, UDP, datagram.len())?.bytes(datagram).fold() == 0xffff)
+}
+
+fn pseudo_header(frame: &[u8], packet: &Packet, protocol: u8, len: usize) -> Option<Sum> {
     let addresses = match packet.family {
         Family::V4 => 12..20,
         Family::V6 => 8..40,
     };
-    let pseudo = packet.ip_bytes(frame).get(addresses).unwrap_or_default();
-    let sum = Sum::default().bytes(pseudo).word(6).word(length).bytes(segment);
-    Some(sum.fold() == 0xffff)
+    let addresses = packet.ip_bytes(frame).get(addresses)?;
+    Some(Sum::default().bytes(addresses).word(protocol.into()).word(u16::try_from(len).ok()?))
+}
+
+/// The checksum after one of the words that it covers has changed.
+///
+/// The word must begin at an even offset. A UDP checksum of 0 is none and stays so; when the result is 0, UDP sends
+/// `0xffff` instead (RFC 768): both are the caller's to see to.
+#[must_use]
+pub fn update16(checksum: u16, old: u16, new: u16) -> u16 {
+    // RFC 1624, equation 3. The older equation of RFC 1141 gives 0xffff where a full sum gives 0, and a receiver that
+    // compares would refuse it.
+    !Sum::default().word(!checksum).word(!old).word(new).fold()
+}
+
+/// As [`update16`], for two words.
+#[must_use]
+pub fn update32(checksum: u16, old: u32, new: u32) -> u16 {
+    update(checksum, &old.to_be_bytes(), &new.to_be_bytes())
+}
+
+/// As [`update16`], for octets that replace as many others, from an even offset on. An odd last one is taken for the
+/// high half of a word whose low half stays.
+#[must_use]
+pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
+    debug_assert!(old.len() == new.len());
+    let (gone, come) = (Sum::default().bytes(old).fold(), Sum::default().bytes(new).fold());
+    !Sum::default().word(!checksum).word(!gone).word(come).fold()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::vec::Vec;
 
     #[test]
     fn the_example_of_rfc_1071() {
@@ -81,5 +124,39 @@ mod tests {
             }
             prop_assert_eq!(u32::from(Sum::default().word(word).bytes(&bytes).fold()), naive);
         }
+
+        /// Over words that are often 0 or all ones, where the two zeros of one's complement meet. The first word stands
+        /// for what no header lacks, so that there is never nothing but zeros.
+        #[test]
+        fn an_update_is_the_full_sum(
+            words in prop::collection::vec(prop_oneof![Just(0_u16), Just(0xffff), Just(1), any::<u16>()], 3..12),
+            new in prop::collection::vec(prop_oneof![Just(0_u16), Just(0xffff), Just(0xfffe), any::<u16>()], 1..9),
+            first in 1_u16..,
+            at in any::<prop::sample::Index>(),
+        ) {
+            let full = |words: &[u16]| {
+                !words.iter().fold(Sum::default().word(first), |sum, w| sum.word(*w)).fold()
+            };
+            let octets = |words: &[u16]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
+            let start = at.index(words.len());
+            let len = new.len().min(words.len() - start);
+            let mut after = words.clone();
+            after[start..start + len].copy_from_slice(&new[..len]);
+            let (old, new) = (&words[start..start + len], &after[start..start + len]);
+            let (before, wanted) = (full(&words), full(&after));
+            prop_assert_eq!(update(before, &octets(old), &octets(new)), wanted);
+            let one_by_one = old.iter().zip(new).fold(before, |sum, (o, n)| update16(sum, *o, *n));
+            prop_assert_eq!(one_by_one, wanted);
+            if let ([a, b], [c, d]) = (old, new) {
+                let long = |high: &u16, low: &u16| u32::from(*high) << 16 | u32::from(*low);
+                prop_assert_eq!(update32(before, long(a, b), long(c, d)), wanted);
+            }
+        }
+    }
+
+    /// RFC 1624, 4: where RFC 1141 goes wrong.
+    #[test]
+    fn the_example_of_rfc_1624() {
+        assert_eq!(update16(0xdd2f, 0x5555, 0x3285), 0x0000);
     }
 }

@@ -13,6 +13,13 @@ pub mod ethertype {
     pub const QINQ: u16 = 0x88a8;
     /// Service tag before 802.1ad.
     pub const QINQ_OLD: u16 = 0x9100;
+    pub const MPLS: u16 = 0x8847;
+    /// With a label that the upstream router assigned (RFC 5332).
+    pub const MPLS_UPSTREAM: u16 = 0x8848;
+    /// PPPoE session (RFC 2516); its discovery, 0x8863, carries no packets.
+    pub const PPPOE: u16 = 0x8864;
+    /// Smaller values are lengths (IEEE 802.3).
+    pub const FIRST: u16 = 0x0600;
 }
 
 /// An Ethernet header.
@@ -44,8 +51,22 @@ impl VlanTag {
     }
 }
 
+/// A PPPoE header (RFC 2516, 4).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct PppoeHeader {
+    /// Version and type, 1 both.
+    pub version_type: u8,
+    /// 0 for session data.
+    pub code: u8,
+    /// The session, unique between two stations.
+    pub session: U16,
+    /// Octets behind this header.
+    pub len: U16,
+}
+
 /// Linux cooked capture, version 1 (`LINKTYPE_LINUX_SLL`).
-#[derive(Clone, Copy, Debug, FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct SllHeader {
     /// To us, broadcast, ..., outgoing.
@@ -61,7 +82,7 @@ pub struct SllHeader {
 }
 
 /// Linux cooked capture, version 2 (`LINKTYPE_LINUX_SLL2`).
-#[derive(Clone, Copy, Debug, FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct Sll2Header {
     /// What follows.

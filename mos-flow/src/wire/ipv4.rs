@@ -1,5 +1,6 @@
 //! IPv4 (RFC 791).
 
+use super::Fragment;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -38,5 +39,11 @@ impl Ipv4Header {
     /// Whether this is one of several fragments.
     pub fn is_fragment(&self) -> bool {
         self.flags_offset.get() & 0x3fff != 0
+    }
+
+    /// Which part of its datagram the packet is, if it is a fragment.
+    pub fn fragment(&self) -> Fragment {
+        let word = self.flags_offset.get();
+        Fragment { id: self.id.get().into(), offset: u32::from(word & 0x1fff) * 8, more: word & 0x2000 != 0 }
     }
 }

@@ -1,5 +1,6 @@
 //! IPv6 (RFC 8200) and its extension headers.
 
+use super::Fragment;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -40,6 +41,12 @@ impl FragmentHeader {
     pub fn is_atomic(&self) -> bool {
         self.offset_more.get() & 0xfff9 == 0
     }
+
+    /// Which part of its datagram the packet is.
+    pub fn fragment(&self) -> Fragment {
+        let word = self.offset_more.get();
+        Fragment { id: self.id.get(), offset: u32::from(word & 0xfff8), more: word & 1 != 0 }
+    }
 }
 
 /// Protocol numbers of extension headers.
@@ -50,13 +57,15 @@ pub(super) mod next {
     pub(in crate::wire) const AUTHENTICATION: u8 = 51;
     pub(in crate::wire) const DESTINATION: u8 = 60;
     pub(in crate::wire) const MOBILITY: u8 = 135;
+    pub(in crate::wire) const HIP: u8 = 139;
+    pub(in crate::wire) const SHIM6: u8 = 140;
 }
 
 /// Octets of an extension header of type `kind` whose second octet is `len`; `None` when it is not one that is
 /// walked over.
 pub(super) fn extension_len(kind: u8, len: u8) -> Option<usize> {
     match kind {
-        next::HOP_BY_HOP | next::ROUTING | next::DESTINATION | next::MOBILITY => {
+        next::HOP_BY_HOP | next::ROUTING | next::DESTINATION | next::MOBILITY | next::HIP | next::SHIM6 => {
             Some((usize::from(len) + 1) * 8)
         }
         next::AUTHENTICATION => Some((usize::from(len) + 2) * 4), // RFC 4302, 2.2: in words, minus 2

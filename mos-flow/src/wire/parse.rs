@@ -1,221 +1,326 @@
 //! One walk over a frame, with a depth limit.
 
-use super::ethernet::{EthernetHeader, Sll2Header, SllHeader, VlanTag, ethertype};
 use super::ipv4::Ipv4Header;
 use super::ipv6::{FragmentHeader, Ipv6Header, extension_len, next};
-use super::{VlanStack, checksum};
+use super::link::LinkType;
+use super::network::{Identity, Kind};
+use super::packet::{Family, Fragment, Packet};
+use super::{VlanStack, checksum, network};
+use crate::hash::KeyedHash;
 use crate::stats::DropReason;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-/// How the first header of a frame is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LinkType {
-    /// Ethernet.
-    Ethernet,
-    /// No link header: IPv4 or IPv6 by the version field.
-    RawIp,
-    /// Linux cooked capture, version 1.
-    LinuxSll,
-    /// Linux cooked capture, version 2.
-    LinuxSll2,
-    /// Anything else, by its number in the capture; its frames are counted and dropped.
-    Unknown(u16),
+/// IP headers, one inside the other, followed before a packet is given up.
+pub const MAX_DEPTH: u8 = 4;
+
+/// Extension headers of an IPv6 packet followed before it is given up.
+pub const MAX_EXTENSIONS: usize = 8;
+
+/// Walks frames to their innermost IP packet.
+#[derive(Clone, Debug)]
+pub struct Walker {
+    hash: KeyedHash,
+    vlans_in_key: bool,
+    tunnels_in_key: bool,
 }
 
-/// The address family of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-/// Where the headers of a frame lie. Lengths are consistent: the parts are inside the captured frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// VLAN ids, outermost first.
-    pub vlans: VlanStack,
-    /// IPv4 or IPv6.
-    pub family: Family,
-    /// The protocol behind all IP headers.
-    pub protocol: u8,
-    /// Start of the IP header in the frame.
-    pub ip: usize,
-    /// Start of the header behind the IP headers.
-    pub transport: usize,
-    /// End of the IP packet in the captured frame; padding lies behind it.
-    pub end: usize,
-    /// Octets behind the IP headers by the IP length; more than were captured when the capture cut the frame.
-    pub segment_len: usize,
-}
-
-/// Extension headers followed before a packet is given up.
-const MAX_EXTENSIONS: usize = 8;
-
-impl Packet {
-    /// The captured IP packet, from its header on.
-    pub fn ip_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
-        frame.get(self.ip..self.end).unwrap_or_default()
-    }
-
-    /// The captured part behind the IP headers.
-    pub fn segment_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
-        frame.get(self.transport..self.end).unwrap_or_default()
-    }
-
-    /// Source and destination address. IPv4 addresses are IPv4-mapped.
-    pub fn addresses(&self, frame: &[u8]) -> ([u8; 16], [u8; 16]) {
-        let ip = self.ip_bytes(frame);
-        match self.family {
-            Family::V4 => (mapped(ip.get(12..16)), mapped(ip.get(16..20))),
-            Family::V6 => (sixteen(ip.get(8..24)), sixteen(ip.get(24..40))),
-        }
-    }
-
-    /// Source and destination port of a TCP or UDP packet; 0 when the header is not there.
-    pub fn ports(&self, frame: &[u8]) -> (u16, u16) {
-        match self.segment_bytes(frame) {
-            &[a, b, c, d, ..] => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
-            _ => (0, 0),
-        }
+impl Default for Walker {
+    /// A walker whose seed everybody knows, for traffic that nobody made up to collide.
+    fn default() -> Self {
+        Walker::new([0; 16])
     }
 }
 
-/// An IPv4 address in the form in which IPv6 maps it, `::ffff:a.b.c.d`.
-fn mapped(v4: Option<&[u8]>) -> [u8; 16] {
-    let mut address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
-    if let (Some(low), Some(v4)) = (address.last_chunk_mut::<4>(), v4.and_then(|v| v.first_chunk())) {
-        *low = *v4;
+impl Walker {
+    /// A walker that hashes the identity of tunnels with a secret seed. VLANs and tunnels belong to the identity of a
+    /// network.
+    pub fn new(seed: [u8; 16]) -> Self {
+        Walker { hash: KeyedHash::new(seed), vlans_in_key: true, tunnels_in_key: true }
     }
-    address
+
+    /// Whether VLANs tell connections apart. Without, a connection whose directions are in different VLANs is one.
+    #[must_use]
+    pub fn vlans_in_key(self, yes: bool) -> Self {
+        Walker { vlans_in_key: yes, ..self }
+    }
+
+    /// Whether tunnels tell connections apart. Without, a connection that changes its tunnel stays one, and so do two
+    /// customers of a provider who use the same addresses.
+    #[must_use]
+    pub fn tunnels_in_key(self, yes: bool) -> Self {
+        Walker { tunnels_in_key: yes, ..self }
+    }
+
+    /// Walks the headers of `frame`.
+    ///
+    /// # Errors
+    /// The reason for which the frame is not an IP packet that can be followed.
+    pub fn walk(&self, link: LinkType, frame: &[u8]) -> Result<Packet, DropReason> {
+        let mut walk = Walk::new(self, frame);
+        let layer = walk.link(link)?;
+        let family = walk.reach(layer)?;
+        walk.innermost(family)
+    }
+
+    /// Walks on in a datagram that was put together from fragments, `fragment` one of them. It begins with the IP
+    /// header, and the places in the result are places in it. VLANs, network and depth go on from the fragment, so a
+    /// fragment in a fragment in a fragment has an end.
+    ///
+    /// # Errors
+    /// As [`Walker::walk`].
+    pub fn walk_again(&self, datagram: &[u8], fragment: &Packet) -> Result<Packet, DropReason> {
+        let tunnel = network::hashed(fragment.network);
+        let walk = Walk {
+            end: datagram.len(),
+            vlans: fragment.vlans,
+            label: fragment.label,
+            tunnel,
+            named: if tunnel.is_some() { fragment.vlans.ids().len() } else { 0 },
+            session: network::session(fragment.network),
+            depth: fragment.depth.max(1),
+            ..Walk::new(self, datagram)
+        };
+        walk.innermost(fragment.family)
+    }
 }
 
-fn sixteen(bytes: Option<&[u8]>) -> [u8; 16] {
-    bytes.and_then(|b| b.first_chunk().copied()).unwrap_or_default()
-}
-
-/// Walks the headers of `frame`.
+/// Walks the headers of `frame` with the default [`Walker`].
 ///
 /// # Errors
 /// The reason for which the frame is not an IP packet that can be followed.
 pub fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, DropReason> {
-    let (ethertype, at) = match link {
-        LinkType::Ethernet => {
-            let (h, _) = EthernetHeader::ref_from_prefix(frame).map_err(|_| DropReason::FrameTooShort)?;
-            (h.ethertype.get(), size_of::<EthernetHeader>())
-        }
-        LinkType::LinuxSll => {
-            let (h, _) = SllHeader::ref_from_prefix(frame).map_err(|_| DropReason::FrameTooShort)?;
-            (h.ethertype.get(), size_of::<SllHeader>())
-        }
-        LinkType::LinuxSll2 => {
-            let (h, _) = Sll2Header::ref_from_prefix(frame).map_err(|_| DropReason::FrameTooShort)?;
-            (h.ethertype.get(), size_of::<Sll2Header>())
-        }
-        LinkType::RawIp => match frame.first().map(|b| b >> 4) {
-            Some(4) => (ethertype::IPV4, 0),
-            Some(6) => (ethertype::IPV6, 0),
-            Some(_) => return Err(DropReason::NotIp),
-            None => return Err(DropReason::FrameTooShort),
-        },
-        LinkType::Unknown(_) => return Err(DropReason::UnknownLink),
-    };
-    behind_link(frame, ethertype, at)
+    Walker::default().walk(link, frame)
 }
 
-fn behind_link(frame: &[u8], mut ethertype: u16, mut at: usize) -> Result<Packet, DropReason> {
-    let mut vlans = VlanStack::default();
-    while matches!(ethertype, ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD) {
-        let (tag, _) = VlanTag::ref_from_prefix(tail(frame, at)).map_err(|_| DropReason::FrameTooShort)?;
-        if !vlans.push(tag.id()) {
+/// A walk on its way. A copy of it goes ahead where it is not sure that there is a way.
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'a> {
+    walker: &'a Walker,
+    pub(super) frame: &'a [u8],
+    /// The next header, at most `end` and the frame's end.
+    at: usize,
+    /// Where the packet ends that was walked into, by its length: behind the frame when the capture cut it.
+    end: usize,
+    pub(super) vlans: VlanStack,
+    /// The word of the network in the last tunnel.
+    tunnel: Option<u64>,
+    /// VLANs that are part of that word.
+    named: usize,
+    pub(super) label: Option<u32>,
+    pub(super) labels: u8,
+    /// The PPPoE session behind the last tunnel.
+    session: Option<u16>,
+    depth: u8,
+}
+
+impl<'a> Walk<'a> {
+    fn new(walker: &'a Walker, frame: &'a [u8]) -> Self {
+        Walk {
+            walker,
+            frame,
+            at: 0,
+            end: usize::MAX,
+            vlans: VlanStack::default(),
+            tunnel: None,
+            named: 0,
+            label: None,
+            labels: 0,
+            session: None,
+            depth: 0,
+        }
+    }
+
+    /// The innermost packet from the IP header at hand on. Each turn passes an IP header, and those are counted.
+    fn innermost(mut self, family: Family) -> Result<Packet, DropReason> {
+        let mut packet = self.ip(family)?;
+        while let Some(inner) = self.inner(&packet)? {
+            packet = inner;
+        }
+        Ok(packet)
+    }
+
+    /// What was captured of the packet walked into, from here on.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.frame.get(self.at..self.end.min(self.frame.len())).unwrap_or_default()
+    }
+
+    /// Goes on by `len` octets.
+    pub(super) fn skip(&mut self, len: usize) -> Result<(), DropReason> {
+        if len > self.rest().len() {
+            return Err(self.lacks(len));
+        }
+        self.at += len;
+        Ok(())
+    }
+
+    /// Why there are no more `len` octets.
+    fn lacks(&self, len: usize) -> DropReason {
+        if len > self.end.saturating_sub(self.at) { DropReason::BadLength } else { DropReason::FrameTooShort }
+    }
+
+    /// The header at hand.
+    pub(super) fn peek<T>(&self) -> Result<&'a T, DropReason>
+    where
+        T: FromBytes + KnownLayout + Immutable + Unaligned,
+    {
+        T::ref_from_prefix(self.rest()).map(|(header, _)| header).map_err(|_| self.lacks(size_of::<T>()))
+    }
+
+    /// The header at hand; goes on behind it.
+    pub(super) fn take<T>(&mut self) -> Result<&'a T, DropReason>
+    where
+        T: FromBytes + KnownLayout + Immutable + Unaligned,
+    {
+        let header = self.peek::<T>()?;
+        self.skip(size_of::<T>())?;
+        Ok(header)
+    }
+
+    /// A length field says that `len` octets are left; what is behind them is padding.
+    pub(super) fn narrow(&mut self, len: usize) -> Result<(), DropReason> {
+        if len > self.end.saturating_sub(self.at) {
+            return Err(DropReason::BadLength);
+        }
+        self.end = self.at + len;
+        Ok(())
+    }
+
+    /// Goes into a tunnel.
+    pub(super) fn enter(&mut self, kind: Kind, identity: Identity) {
+        if self.walker.tunnels_in_key {
+            self.tunnel = Some(network::inside(&self.walker.hash, self.network(), kind, identity));
+            self.named = self.vlans.ids().len();
+            self.session = None;
+        }
+    }
+
+    /// Goes into a PPPoE session.
+    pub(super) fn enter_session(&mut self, id: u16) {
+        if self.session.is_some() {
+            self.enter(Kind::Pppoe, Identity::id(id.into()));
+        } else if self.walker.tunnels_in_key {
+            self.session = Some(id);
+        }
+    }
+
+    /// The word of the network here, without the family.
+    fn network(&self) -> u64 {
+        let vlans = if self.walker.vlans_in_key { self.vlans.ids().get(self.named..) } else { None };
+        match (self.tunnel, network::exact(vlans.unwrap_or_default(), self.session)) {
+            (None, exact) => exact,
+            (Some(tunnel), 0) => tunnel,
+            (Some(tunnel), exact) => {
+                network::inside(&self.walker.hash, tunnel, Kind::Link, Identity::id(exact))
+            }
+        }
+    }
+
+    /// Walks an IP header and all that belongs to it.
+    pub(super) fn ip(&mut self, family: Family) -> Result<Packet, DropReason> {
+        match family {
+            Family::V4 => self.ipv4(),
+            Family::V6 => self.ipv6(),
+        }
+    }
+
+    fn ipv4(&mut self) -> Result<Packet, DropReason> {
+        let ip = self.at;
+        let header = self.peek::<Ipv4Header>()?;
+        let header_len = header.header_len();
+        if header.version_ihl >> 4 != 4 || header_len < size_of::<Ipv4Header>() {
+            return Err(DropReason::BadLength);
+        }
+        let len = self.length(header.total_len.get());
+        self.narrow(len)?;
+        self.skip(header_len)?;
+        let fragment = header.is_fragment().then(|| header.fragment());
+        self.packet(Family::V4, ip, (header.protocol, 9), fragment)
+    }
+
+    /// What a length field tells. In captures of outgoing packets segmentation offload leaves it at 0: then the frame
+    /// says how long it is. What is inside of another packet has been through the sender's stack.
+    fn length(&self, field: u16) -> usize {
+        match field {
+            0 if self.depth == 0 => self.rest().len(),
+            len => len.into(),
+        }
+    }
+
+    fn ipv6(&mut self) -> Result<Packet, DropReason> {
+        let ip = self.at;
+        let header = self.take::<Ipv6Header>()?;
+        if header.version_class_flow.get() >> 28 != 6 {
+            return Err(DropReason::BadLength);
+        }
+        self.narrow(self.length(header.payload_len.get()))?;
+        let mut protocol = (header.next_header, 6);
+        for _ in 0..=MAX_EXTENSIONS {
+            let at = self.at - ip;
+            match self.extension(protocol.0)? {
+                Extension::None => return self.packet(Family::V6, ip, protocol, None),
+                Extension::Fragment(next, fragment) => {
+                    return self.packet(Family::V6, ip, (next, protocol.1), Some(fragment));
+                }
+                Extension::Walked(next) => protocol = (next, at),
+            }
+        }
+        Err(DropReason::HeaderDepth)
+    }
+
+    /// Walks an extension header; stays where it is when `kind` is none.
+    fn extension(&mut self, kind: u8) -> Result<Extension, DropReason> {
+        if kind == next::FRAGMENT {
+            let header = self.take::<FragmentHeader>()?;
+            return Ok(if header.is_atomic() {
+                Extension::Walked(header.next_header)
+            } else {
+                Extension::Fragment(header.next_header, header.fragment())
+            });
+        }
+        if extension_len(kind, 0).is_none() {
+            return Ok(Extension::None);
+        }
+        let [next, len] = *self.peek::<[u8; 2]>()?;
+        self.skip(extension_len(kind, len).unwrap_or_default())?;
+        Ok(Extension::Walked(next))
+    }
+
+    /// The packet whose headers end here. `protocol` is what follows, and the place that tells it.
+    fn packet(
+        &mut self,
+        family: Family,
+        ip: usize,
+        (protocol, protocol_at): (u8, usize),
+        fragment: Option<Fragment>,
+    ) -> Result<Packet, DropReason> {
+        if self.depth == MAX_DEPTH {
             return Err(DropReason::HeaderDepth);
         }
-        ethertype = tag.ethertype.get();
-        at += size_of::<VlanTag>();
-    }
-    match ethertype {
-        ethertype::IPV4 => ipv4(frame, at, vlans),
-        ethertype::IPV6 => ipv6(frame, at, vlans),
-        _ => Err(DropReason::NotIp),
+        self.depth += 1;
+        Ok(Packet {
+            vlans: self.vlans,
+            family,
+            protocol,
+            ip,
+            transport: self.at,
+            end: self.end.min(self.frame.len()),
+            segment_len: self.end - self.at,
+            network: network::with_family(self.network(), family),
+            depth: self.depth,
+            fragment,
+            protocol_at: u16::try_from(protocol_at).unwrap_or(u16::MAX), // eight headers of 2 KiB do not come near
+            label: self.label,
+        })
     }
 }
 
-fn tail(frame: &[u8], at: usize) -> &[u8] {
-    frame.get(at..).unwrap_or_default()
-}
-
-fn ipv4(frame: &[u8], at: usize, vlans: VlanStack) -> Result<Packet, DropReason> {
-    let bytes = tail(frame, at);
-    let (header, _) = Ipv4Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
-    let header_len = header.header_len();
-    if header.version_ihl >> 4 != 4 || header_len < size_of::<Ipv4Header>() {
-        return Err(DropReason::BadLength);
-    }
-    if bytes.len() < header_len {
-        return Err(DropReason::FrameTooShort);
-    }
-    let segment_len = ipv4_payload(header, bytes.len()).ok_or(DropReason::BadLength)?;
-    if header.is_fragment() {
-        return Err(DropReason::IpFragment);
-    }
-    let transport = at + header_len;
-    let end = frame.len().min(transport + segment_len);
-    let (family, protocol) = (Family::V4, header.protocol);
-    Ok(Packet { vlans, family, protocol, ip: at, transport, end, segment_len })
-}
-
-/// Octets behind the header. A total length of 0 is what segmentation offload leaves in captures of outgoing
-/// packets: then the frame says how long it is.
-fn ipv4_payload(header: &Ipv4Header, captured: usize) -> Option<usize> {
-    let total = match header.total_len.get() {
-        0 => captured,
-        total => usize::from(total),
-    };
-    total.checked_sub(header.header_len())
-}
-
-fn ipv6(frame: &[u8], ip: usize, vlans: VlanStack) -> Result<Packet, DropReason> {
-    let bytes = tail(frame, ip);
-    let (header, rest) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
-    if header.version_class_flow.get() >> 28 != 6 {
-        return Err(DropReason::BadLength);
-    }
-    let mut segment_len = match header.payload_len.get() {
-        0 => rest.len(), // segmentation offload, as for IPv4
-        len => usize::from(len),
-    };
-    let mut at = ip + size_of::<Ipv6Header>();
-    let mut protocol = header.next_header;
-    for _ in 0..=MAX_EXTENSIONS {
-        let Some((next, len)) = extension(protocol, tail(frame, at))? else {
-            let end = frame.len().min(at + segment_len);
-            return Ok(Packet { vlans, family: Family::V6, protocol, ip, transport: at, end, segment_len });
-        };
-        segment_len = segment_len.checked_sub(len).ok_or(DropReason::BadLength)?;
-        at += len;
-        protocol = next;
-    }
-    Err(DropReason::HeaderDepth)
-}
-
-/// Next header and length of the extension header at the start of `bytes`; `None` when `kind` is none.
-fn extension(kind: u8, bytes: &[u8]) -> Result<Option<(u8, usize)>, DropReason> {
-    if kind == next::FRAGMENT {
-        let (h, _) = FragmentHeader::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
-        return if h.is_atomic() {
-            Ok(Some((h.next_header, size_of::<FragmentHeader>())))
-        } else {
-            Err(DropReason::IpFragment)
-        };
-    }
-    if extension_len(kind, 0).is_none() {
-        return Ok(None);
-    }
-    let &[next, len, ..] = bytes else { return Err(DropReason::FrameTooShort) };
-    let len = extension_len(kind, len).filter(|l| *l <= bytes.len()).ok_or(DropReason::FrameTooShort)?;
-    Ok(Some((next, len)))
+/// What is at the place of an IPv6 extension header.
+enum Extension {
+    /// None that is walked over.
+    None,
+    /// What follows one.
+    Walked(u8),
+    Fragment(u8, Fragment),
 }
 
 /// Verifies the checksums of a TCP packet. What cannot be verified because the capture cut it counts as right.
@@ -233,141 +338,4 @@ pub(crate) fn verify(frame: &[u8], packet: &Packet) -> Result<(), DropReason> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use etherparse::{PacketBuilder, SlicedPacket};
-    use proptest::prelude::*;
-    use std::vec::Vec;
-
-    fn v4_tcp(payload: &[u8]) -> Vec<u8> {
-        let b =
-            PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1, 2, 3, 4);
-        let mut out = Vec::new();
-        b.write(&mut out, payload).unwrap();
-        out
-    }
-
-    #[test]
-    fn padding_is_cut_and_a_cut_frame_keeps_its_length() {
-        let mut frame = v4_tcp(b"abc");
-        frame.extend([0; 3]);
-        let p = parse(LinkType::Ethernet, &frame).unwrap();
-        assert_eq!((p.segment_bytes(&frame).len(), p.segment_len), (23, 23));
-        assert_eq!(verify(&frame, &p), Ok(()));
-        let cut = &frame[..frame.len() - 5];
-        let p = parse(LinkType::Ethernet, cut).unwrap();
-        assert_eq!((p.segment_bytes(cut).len(), p.segment_len), (21, 23));
-        assert_eq!(verify(cut, &p), Ok(()), "what was not captured cannot be wrong");
-        frame[50] ^= 1;
-        assert_eq!(verify(&frame, &parse(LinkType::Ethernet, &frame).unwrap()), Err(DropReason::TcpChecksum));
-        frame[22] ^= 1;
-        assert_eq!(verify(&frame, &parse(LinkType::Ethernet, &frame).unwrap()), Err(DropReason::IpChecksum));
-    }
-
-    #[test]
-    fn tags_are_collected_and_limited() {
-        let plain = v4_tcp(b"x");
-        for depth in 0..5_u8 {
-            let mut frame = plain[..12].to_vec();
-            for (i, kind) in [0x88a8_u16, 0x9100, 0x8100, 0x8100].into_iter().take(depth.into()).enumerate() {
-                frame.extend(kind.to_be_bytes());
-                frame.extend((0xa000 + 10 * i as u16).to_be_bytes());
-            }
-            frame.extend(&plain[12..]);
-            let parsed = parse(LinkType::Ethernet, &frame);
-            if depth <= 3 {
-                let ids: Vec<u16> = (0..depth.into()).map(|i| 10 * i).collect();
-                assert_eq!(parsed.unwrap().vlans.ids(), ids);
-            } else {
-                assert_eq!(parsed, Err(DropReason::HeaderDepth));
-            }
-        }
-    }
-
-    #[test]
-    fn each_way_to_be_no_packet_has_its_reason() {
-        let good = v4_tcp(b"abc");
-        let edit = |at: usize, byte: u8| {
-            let mut f = good.clone();
-            f[at] = byte;
-            parse(LinkType::Ethernet, &f)
-        };
-        assert_eq!(parse(LinkType::Ethernet, &good[..13]), Err(DropReason::FrameTooShort));
-        assert_eq!(parse(LinkType::Ethernet, &good[..20]), Err(DropReason::FrameTooShort));
-        assert_eq!(parse(LinkType::RawIp, &[]), Err(DropReason::FrameTooShort));
-        assert_eq!(parse(LinkType::RawIp, &[0x50]), Err(DropReason::NotIp));
-        assert_eq!(parse(LinkType::Unknown(147), &good), Err(DropReason::UnknownLink));
-        assert_eq!(edit(13, 6), Err(DropReason::NotIp));
-        assert_eq!(edit(14, 0x65), Err(DropReason::BadLength));
-        assert_eq!(edit(14, 0x44), Err(DropReason::BadLength));
-        assert_eq!(edit(17, 19), Err(DropReason::BadLength));
-        assert_eq!(edit(20, 0x20), Err(DropReason::IpFragment));
-        assert_eq!(edit(21, 1), Err(DropReason::IpFragment));
-        assert!(edit(20, 0x40).is_ok(), "DF is no fragment");
-    }
-
-    #[test]
-    fn ipv6_extension_headers_are_walked_to_a_limit() {
-        let mut tcp = Vec::new();
-        PacketBuilder::ipv6([1; 16], [2; 16], 9).tcp(7, 8, 9, 10).write(&mut tcp, b"data").unwrap();
-        let with = |headers: &[[u8; 8]]| {
-            let mut f = tcp[..40].to_vec();
-            f[6] = headers.first().map_or(6, |_| 0);
-            for (i, h) in headers.iter().enumerate() {
-                let mut h = *h;
-                h[0] = if i + 1 == headers.len() { 6 } else { headers[i + 1][7] };
-                f.extend(h);
-            }
-            f.extend(&tcp[40..]);
-            let len = (f.len() - 40) as u16;
-            f[4..6].copy_from_slice(&len.to_be_bytes());
-            f
-        };
-        let hop = [0, 0, 1, 4, 0, 0, 0, 0];
-        for n in 0..12 {
-            let f = with(&std::vec![hop; n]);
-            match parse(LinkType::RawIp, &f) {
-                Ok(p) => assert_eq!((p.protocol, p.transport, p.segment_len), (6, 40 + 8 * n, 24), "{n}"),
-                Err(e) => assert!(e == DropReason::HeaderDepth && n > MAX_EXTENSIONS, "{n} {e}"),
-            }
-        }
-        // A routing header behind a hop-by-hop header, an atomic fragment, and a real one.
-        let f = with(&[hop, [0, 0, 0, 0, 0, 0, 0, 43]]);
-        assert_eq!(parse(LinkType::RawIp, &f).unwrap().transport, 56);
-        let mut f = with(&[hop, [0, 0, 0, 0, 0, 0, 0, 44]]);
-        assert_eq!(parse(LinkType::RawIp, &f).unwrap().transport, 56);
-        f[51] = 1;
-        assert_eq!(parse(LinkType::RawIp, &f), Err(DropReason::IpFragment));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_parse_or_have_a_reason(bytes in prop::collection::vec(any::<u8>(), 0..120), link in 0..4) {
-            let links = [LinkType::Ethernet, LinkType::RawIp, LinkType::LinuxSll, LinkType::LinuxSll2];
-            if let Ok(p) = parse(links[link as usize], &bytes) {
-                prop_assert!(p.ip <= p.transport && p.transport <= p.end && p.end <= bytes.len());
-                let _ = (p.addresses(&bytes), p.ports(&bytes), verify(&bytes, &p));
-            }
-        }
-
-        #[test]
-        fn agrees_with_etherparse(payload in prop::collection::vec(any::<u8>(), 0..40), v6: bool, vlan: bool, port: u16) {
-            let b = PacketBuilder::ethernet2([1; 6], [2; 6]);
-            let id = etherparse::VlanId::try_new(77).unwrap();
-            let mut frame = Vec::new();
-            match (v6, vlan) {
-                (false, false) => b.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(port, 2, 3, 4).write(&mut frame, &payload),
-                (true, false) => b.ipv6([3; 16], [4; 16], 64).tcp(port, 2, 3, 4).write(&mut frame, &payload),
-                (false, true) => b.single_vlan(id).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(port, 2, 3, 4).write(&mut frame, &payload),
-                (true, true) => b.single_vlan(id).ipv6([3; 16], [4; 16], 64).tcp(port, 2, 3, 4).write(&mut frame, &payload),
-            }.unwrap();
-            let ours = parse(LinkType::Ethernet, &frame).unwrap();
-            let theirs = SlicedPacket::from_ethernet(&frame).unwrap();
-            let Some(etherparse::TransportSlice::Tcp(tcp)) = theirs.transport else { panic!("TCP") };
-            prop_assert_eq!(ours.segment_bytes(&frame), tcp.slice());
-            prop_assert_eq!(ours.ports(&frame), (tcp.source_port(), tcp.destination_port()));
-            prop_assert_eq!(ours.vlans.ids().len(), usize::from(vlan));
-            prop_assert_eq!(verify(&frame, &ours), Ok(()));
-        }
-    }
-}
+mod tests;

@@ -26,11 +26,6 @@ impl VlanStack {
         self.len += 1;
         true
     }
-
-    /// All of it as one number, for hashing.
-    pub(crate) fn word(&self) -> u64 {
-        self.ids.iter().fold(u64::from(self.len), |w, id| w << 16 | u64::from(*id))
-    }
 }
 
 impl fmt::Debug for VlanStack {

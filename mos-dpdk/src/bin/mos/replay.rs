@@ -151,7 +151,7 @@ impl App {
         let received = |side| monitor.stream_info(side).map_or(0, |i| i.next.0);
         self.flows.push(FlowLine {
             flow,
-            vlan: monitor.vlans().map(<[u16]>::to_vec).unwrap_or_default(),
+            vlan: monitor.vlans().unwrap_or_default().ids().to_vec(),
             client: address(Side::Client),
             server: address(Side::Server),
             client_state: state(Side::Client),

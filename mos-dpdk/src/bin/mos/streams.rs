@@ -212,7 +212,7 @@ impl Direction {
         };
         let line = Line {
             flow,
-            vlan: monitor.vlans().map(<[u16]>::to_vec).unwrap_or_default(),
+            vlan: monitor.vlans().unwrap_or_default().ids().to_vec(),
             src: address(!side),
             dst: address(side),
             side: side.to_string(),
