@@ -367,15 +367,32 @@ impl Capture {
     }
 }
 
-/// The link types of captures (the registry of tcpdump.org).
+/// The link types that are followed, by their number in captures (the registry of tcpdump.org). The first number of a
+/// type is the one that is written.
+const LINK_TYPES: &[(u16, LinkType)] = &[
+    (1, LinkType::Ethernet),
+    (101, LinkType::RawIp),
+    (12, LinkType::RawIp), // what Linux calls it in live captures
+    (14, LinkType::RawIp), // and OpenBSD
+    (113, LinkType::LinuxSll),
+    (276, LinkType::LinuxSll2),
+    (0, LinkType::Null),
+    (108, LinkType::Loop),
+    (9, LinkType::Ppp),
+    (50, LinkType::PppSerial),
+    (228, LinkType::Ipv4),
+    (229, LinkType::Ipv6),
+];
+
 fn link_type(number: u16) -> LinkType {
-    match number {
-        1 => LinkType::Ethernet,
-        // LINKTYPE_RAW, what Linux and OpenBSD call it, and the variants of one version.
-        101 | 12 | 14 | 228 | 229 => LinkType::RawIp,
-        113 => LinkType::LinuxSll,
-        276 => LinkType::LinuxSll2,
-        other => LinkType::Unknown(other),
+    LINK_TYPES.iter().find(|(n, _)| *n == number).map_or(LinkType::Unknown(number), |(_, link)| *link)
+}
+
+/// The number of a link type; `None` for one that has none in captures.
+fn link_number(link: LinkType) -> Option<u16> {
+    match link {
+        LinkType::Unknown(number) => Some(number),
+        _ => LINK_TYPES.iter().find(|(_, l)| *l == link).map(|(number, _)| *number),
     }
 }
 

@@ -201,8 +201,15 @@ fn link_types_are_known_or_named_by_their_number() {
         (1, LinkType::Ethernet),
         (101, LinkType::RawIp),
         (12, LinkType::RawIp),
+        (14, LinkType::RawIp),
         (113, LinkType::LinuxSll),
         (276, LinkType::LinuxSll2),
+        (0, LinkType::Null),
+        (108, LinkType::Loop),
+        (9, LinkType::Ppp),
+        (50, LinkType::PppSerial),
+        (228, LinkType::Ipv4),
+        (229, LinkType::Ipv6),
         (147, LinkType::Unknown(147)),
     ];
     for (number, link) in cases {
@@ -212,6 +219,12 @@ fn link_types_are_known_or_named_by_their_number() {
         let mut reader = CaptureReader::new("test".into(), &file[..]).unwrap();
         reader.read_burst(&mut |frames| seen = Some(frames[0].link)).unwrap();
         assert_eq!(seen, Some(link));
+        // Written again, it is the same.
+        let mut written = Vec::new();
+        let frame = Frame { link, ..Frame::ethernet(Instant(1), b"x") };
+        CaptureWriter::new(&mut written).write(&frame).unwrap();
+        let mut again = CaptureReader::new("test".into(), &written[..]).unwrap();
+        again.read_burst(&mut |frames| assert_eq!(frames[0].link, link)).unwrap();
     }
 }
 

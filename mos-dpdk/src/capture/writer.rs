@@ -1,5 +1,6 @@
 //! Writing pcap.
 
+use super::link_number;
 use mos_flow::{Frame, LinkType};
 use std::io::{self, Write};
 
@@ -41,17 +42,12 @@ impl<W: Write> CaptureWriter<W> {
     }
 
     fn write_header(&mut self, link: LinkType) -> io::Result<()> {
-        let number: u32 = match link {
-            LinkType::Ethernet => 1,
-            LinkType::RawIp => 101,
-            LinkType::LinuxSll => 113,
-            LinkType::LinuxSll2 => 276,
-            LinkType::Unknown(n) => n.into(),
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "a link type without a number")),
+        let Some(number) = link_number(link) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a link type without a number"));
         };
         self.link = Some(link);
         // Magic, version 2.4, time zone, accuracy, snap length, link type.
-        for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 1 << 18, number] {
+        for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 1 << 18, number.into()] {
             self.output.write_all(&field.to_le_bytes())?;
         }
         Ok(())
