@@ -9,6 +9,7 @@
 
 mod connections;
 mod counters;
+mod flows;
 mod follow;
 mod packets;
 
