@@ -1,6 +1,6 @@
 //! What other projects expect of captures that they test themselves with: Zeek, Suricata (suricata-verify), Arkime,
 //! PcapPlusPlus, and the counters of tshark. Here through the command `mos`, as a user runs it; in `connections.rs`
-//! over the crates below, in `counters.rs` what tshark counts.
+//! over the crates below, in `counters.rs` what tshark counts, in `flows.rs` the packets of each flow.
 //!
 //! Each number is the one of the suite; its source stands in a comment. Where a suite expects what an endpoint does
 //! not do, the difference is named there. The captures are kept apart; where they are missing, the tests say so and

@@ -45,7 +45,8 @@ impl Walker {
     }
 
     /// Whether tunnels tell connections apart. Without, a connection that changes its tunnel stays one, and so do two
-    /// customers of a provider who use the same addresses.
+    /// customers of a provider who use the same addresses; and whoever can send UDP to a port of tunnels can send
+    /// segments of any connection.
     #[must_use]
     pub fn tunnels_in_key(self, yes: bool) -> Self {
         Walker { tunnels_in_key: yes, ..self }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::key::FlowKey;
 use crate::wire::craft::{Back, Way, WhenLonger, Wrap, core4, core6, ethernet, ipv4, kind, label, tag};
-use crate::wire::{Packet, parse};
+use crate::wire::{Packet, Walker, parse};
 use std::vec;
 use std::vec::Vec;
 
@@ -74,6 +74,9 @@ const CUT: &[(&str, LinkType, Wrap)] = &[
     ("pseudowire without control word", LinkType::Ethernet, |b, f, p| {
         let inside = [&label(16, true)[..], &ethernet(b, 0x8100, &tag(9, kind(f), p))].concat();
         ethernet(b, 0x8847, &inside)
+    }),
+    ("pseudowire without control word, no tag", LinkType::Ethernet, |b, f, p| {
+        ethernet(b, 0x8847, &[&label(16, true)[..], &ethernet(b, kind(f), p)].concat())
     }),
     ("pseudowire to an address like IPv4", LinkType::Ethernet, |b, f, p| {
         let mut frame = ethernet(b, kind(f), p);
@@ -186,6 +189,21 @@ fn what_identifies_a_network() {
         ethernet(false, 0x8100, &tag(7, 0x8864, &pppoe(5, &ppp(Family::V4, false, false, &core4(false)))));
     let (key, _) = FlowKey::of_packet(&frame, &parse(LinkType::Ethernet, &frame).unwrap());
     assert_eq!(key.vlans().ids(), [7]);
+}
+
+/// A datagram that was put together is in the session of its fragments.
+#[test]
+fn a_session_goes_on_in_a_reassembled_datagram() {
+    let walker = Walker::new([3; 16]);
+    let walk = |packet: &[u8]| {
+        let frame = ethernet(false, 0x8864, &pppoe(5, &ppp(Family::V4, false, false, packet)));
+        walker.walk(LinkType::Ethernet, &frame).unwrap()
+    };
+    let (whole, mut part) = (core4(false), core4(false));
+    part[6] = 0x20;
+    let fragment = walk(&part);
+    assert!(fragment.fragment.is_some());
+    assert_eq!(walker.walk_again(&whole, &fragment).unwrap().network, walk(&whole).network);
 }
 
 #[test]

@@ -180,6 +180,15 @@ fn a_damaged_promise_has_its_reason() {
         let guess = vxlan(5, &ethernet(false, 0x0800, packet));
         assert_eq!(depth(&to_port(false, 4789, &guess)), Ok((17, 1)));
     }
+    // The length in the header of PPTP is one of the call's frame, too.
+    let call = pptp(false, &[&[0x21][..], &core4(false)].concat());
+    for (len, wanted) in
+        [(48, Ok((6, 2))), (47, Err(DropReason::BadLength)), (49, Err(DropReason::BadLength))]
+    {
+        let mut call = call.clone();
+        call[5] = len;
+        assert_eq!(depth(&through4(false, 47, &call)), wanted);
+    }
     for len in 0..4 {
         assert_eq!(depth(&through4(false, 47, &[0; 4][..len])), Err(DropReason::BadLength));
     }
