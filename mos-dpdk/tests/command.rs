@@ -128,10 +128,6 @@ fn streams_write_one_file_a_direction() {
     assert_eq!(found, wanted);
 }
 
-/// Captures whose TCP lies in something that a later issue unwraps.
-const LATER: &[(&str, &str)] =
-    &[("d13-frag-ip-tcp-syn.pcap", "IPv4 fragments"), ("d20-fragmented-1.pcap", "IPv4 fragments")];
-
 /// Speaks also when the output of tests is captured.
 fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "{what}");
@@ -149,10 +145,6 @@ fn streams_of_the_shared_captures_are_the_reference_s() {
     let truth: HashMap<String, Value> = serde_json::from_slice(&truth).unwrap();
     let (mut hard, mut policy) = (0, 0);
     for (file, facts) in &truth {
-        if let Some((_, what)) = LATER.iter().find(|(name, _)| name == file) {
-            say(&format!("left for later: {file} ({what})"));
-            continue;
-        }
         let path = shared.join(file).display().to_string();
         for which in ["first", "last"] {
             let out = mos(&["streams", &path, "--json", "--no-checksum", "--midstream", "--policy", which]);

@@ -1,5 +1,6 @@
 //! Limits and policies of an engine, checked once.
 
+use crate::defrag::DefragConfig;
 use crate::evict::{EmbryonicThenIdle, Evict};
 use core::fmt;
 use core::time::Duration;
@@ -65,6 +66,12 @@ pub struct Config {
     /// How long the addresses of an ended connection are remembered, so that stray packets are not taken for a new
     /// one. Only of use with `midstream`.
     pub linger: Duration,
+    /// How IP datagrams are put together that come in fragments; `None`: not at all.
+    pub fragments: Option<DefragConfig>,
+    /// Connections between the same addresses and ports in different VLANs are different ones.
+    pub vlans_in_key: bool,
+    /// Connections between the same addresses and ports in different tunnels are different ones.
+    pub tunnels_in_key: bool,
     /// Verify IPv4 and TCP checksums; packets with wrong ones are dropped.
     pub verify_checksums: bool,
     /// Pick up connections whose beginning was not seen.
@@ -96,6 +103,9 @@ impl Default for Config {
             retention: Retention::Ring,
             timeouts: Timeouts { time_wait: Duration::ZERO, ..Timeouts::default() },
             linger: Duration::ZERO,
+            fragments: Some(DefragConfig::default()),
+            vlans_in_key: true,
+            tunnels_in_key: true,
             verify_checksums: true,
             midstream: false,
             strictness: Strictness::Linux,
@@ -180,6 +190,8 @@ impl Config {
             ("max_timers", self.max_timers, 0),
             ("max_buffers", self.max_buffers, 0),
             ("chunks", self.chunks, 0),
+            ("fragments.max_datagrams", self.fragments.map_or(1, |f| f.max_datagrams), 1),
+            ("fragments.chunks", self.fragments.map_or(0, |f| f.chunks), 0),
         ];
         for (name, value, least) in limits {
             if value < least {

@@ -118,6 +118,18 @@ impl<M: Memory> fmt::Debug for DefragArrays<M> {
 
 #[cfg(feature = "alloc")]
 impl DefragArrays<crate::memory::Heap> {
+    /// Octets that [`DefragArrays::on_heap`] reserves. `None` when they cannot be counted.
+    pub fn footprint(config: &DefragConfig) -> Option<usize> {
+        let buckets = Table::<crate::memory::Heap>::buckets_for(config.max_datagrams);
+        let parts = [
+            (buckets, size_of::<Bucket>()),
+            (config.max_datagrams, size_of::<Slot<Datagram>>()),
+            (config.chunks, ringbuf_core::chunk::CHUNK + size_of::<u32>()),
+            (OUTPUTS, OUTPUT_LEN),
+        ];
+        parts.into_iter().try_fold(0_usize, |sum, (n, size)| sum.checked_add(n.checked_mul(size)?))
+    }
+
     /// Arrays on the heap for `config`.
     pub fn on_heap(config: &DefragConfig) -> Self {
         use crate::memory::{Heap, Reserved};

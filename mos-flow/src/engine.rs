@@ -23,6 +23,8 @@ mod admit;
 
 mod crowd;
 
+mod datagram;
+
 mod end;
 
 mod gaps;
@@ -38,6 +40,7 @@ mod timers;
 use crate::buffers::{Buffers, StreamBuffer};
 use crate::config::{Config, ConfigError};
 use crate::context::{Handler, TimerId};
+use crate::defrag::{Defrag, DefragArrays};
 use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
 use crate::flow::{Flow, Flows, Live};
@@ -45,11 +48,12 @@ use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::packet::{Frame, PacketView, Verdict};
+use crate::reason::DropReason;
 use crate::slab::{Id, Slot};
 use crate::socket::{
     FilterSlot, Listeners, MonitorFilters, Registration, Socket, SocketError, SocketId, SocketKind, Sockets,
 };
-use crate::stats::{DropReason, Stats};
+use crate::stats::Stats;
 use crate::table::{Bucket, Table};
 use crate::time::{Clock, Instant};
 use crate::timer::{Link, Wheel};
@@ -92,6 +96,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub filters: M::Of<Slot<MonitorFilters>>,
     /// [`Id::NONE`] everywhere, one for each monitor.
     pub monitors: M::Of<Id>,
+    /// Memory of IP datagrams that come in fragments; without it they are not put together.
+    pub fragments: Option<DefragArrays<M>>,
 }
 
 impl<A, M: Memory> fmt::Debug for Arrays<A, M> {
@@ -117,6 +123,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
                 size_of::<Slot<Socket>>() + size_of::<Slot<Listeners<A, crate::memory::Heap>>>(),
             ),
             (config.max_monitors, size_of::<Slot<MonitorFilters>>() + size_of::<Id>()),
+            (1, config.fragments.map_or(Some(0), |config| DefragArrays::footprint(&config))?),
         ];
         parts.into_iter().try_fold(0_usize, |sum, (n, size)| sum.checked_add(n.checked_mul(size)?))
     }
@@ -143,6 +150,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             listeners: Reserved::with_capacity(config.max_sockets),
             filters: Reserved::with_capacity(config.max_monitors),
             monitors: Reserved::filled(Id::NONE, config.max_monitors),
+            fragments: config.fragments.as_ref().map(DefragArrays::on_heap),
         }
     }
 }
@@ -156,6 +164,7 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) sockets: Sockets<A, M>,
     table: Table<M>,
     walker: Walker,
+    defrag: Option<Defrag<M>>,
     hasher: KeyHasher,
     /// Time-outs of connections, by the index of the connection.
     wheel: Wheel<M>,
@@ -220,7 +229,13 @@ impl<A, M: Memory> Engine<A, M> {
             return Err(ConfigError::Zero("buckets"));
         }
         Ok(Engine {
-            walker: Walker::new(config.hash_seed),
+            walker: Walker::new(config.hash_seed)
+                .vlans_in_key(config.vlans_in_key)
+                .tunnels_in_key(config.tunnels_in_key),
+            defrag: config
+                .fragments
+                .zip(arrays.fragments)
+                .map(|(config, arrays)| Defrag::new(config, arrays)),
             hasher: KeyHasher::new(config.hash_seed),
             table: Table::new(arrays.buckets),
             flows: Flows::new(
@@ -393,9 +408,6 @@ impl<A, M: Memory> Engine<A, M> {
 
     fn prepare(&self, frame: &Frame<'_>) -> Result<Prepared, DropReason> {
         let packet = self.walker.walk(frame.link, frame.data)?;
-        if packet.fragment.is_some() {
-            return Err(DropReason::IpFragment);
-        }
         let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
         let hash = self.hasher.hash(&key);
         self.table.prefetch(hash);
@@ -417,12 +429,24 @@ impl<A, M: Memory> Engine<A, M> {
                 return Verdict::Forward;
             }
         };
-        let segment = match p.packet.protocol {
-            TCP => Segment::parse(p.packet.segment_bytes(frame.data), p.packet.segment_len).ok(),
-            _ => None,
-        };
+        let mut verdict = Verdict::Forward;
+        if self.sockets.has_raw() {
+            let segment = segment_of(frame.data, &p.packet);
+            verdict = self.raise_raw(PacketView { frame, packet: &p.packet, segment: segment.as_ref() }, app);
+        }
+        if p.packet.fragment.is_none() {
+            return self.follow(frame, p, verdict, app);
+        }
+        match self.on_fragment(frame, &p.packet, app) {
+            Verdict::Drop => Verdict::Drop,
+            Verdict::Forward => verdict,
+        }
+    }
+
+    /// Finds the connection of a packet that is whole, and follows it.
+    fn follow(&mut self, frame: &Frame<'_>, p: &Prepared, verdict: Verdict, app: &mut A) -> Verdict {
+        let segment = segment_of(frame.data, &p.packet);
         let view = PacketView { frame, packet: &p.packet, segment: segment.as_ref() };
-        let verdict = if self.sockets.has_raw() { self.raise_raw(view, app) } else { Verdict::Forward };
         let Some(segment) = &segment else {
             let reason = if p.packet.protocol == TCP { DropReason::TcpHeader } else { DropReason::NotTcp };
             self.count_drop(reason);
@@ -453,6 +477,12 @@ impl<A, M: Memory> Engine<A, M> {
     fn count_drop(&mut self, reason: DropReason) {
         self.stats.drops[reason] += 1;
     }
+}
+
+/// The TCP segment in a whole packet.
+fn segment_of<'a>(frame: &'a [u8], packet: &Packet) -> Option<Segment<'a>> {
+    let is_tcp = packet.protocol == TCP && packet.fragment.is_none();
+    is_tcp.then(|| Segment::parse(packet.segment_bytes(frame), packet.segment_len).ok())?
 }
 
 #[cfg(test)]

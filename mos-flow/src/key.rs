@@ -82,6 +82,11 @@ impl KeyHasher {
         KeyHasher(KeyedHash::new(seed))
     }
 
+    /// The hash of up to [`KeyedHash::WORDS`] words, under the same secret.
+    pub fn words(&self, words: &[u64]) -> u64 {
+        self.0.hash(words)
+    }
+
     /// The hash of a key.
     #[inline]
     pub fn hash(&self, key: &FlowKey) -> u64 {

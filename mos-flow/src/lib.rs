@@ -59,7 +59,7 @@
 //!    │                            │   R, S client conn_end   R, S server state_change, conn_end [CLOSED]
 //! ```
 //!
-//! What it does not do yet: IP fragments, user-defined events, edits of packets; they are counted and passed.
+//! What it does not do yet: user-defined events, edits of packets.
 //!
 //! Features: `std` ⊃ `alloc` ⊃ nothing. With `alloc` the tables are on the heap ([`Engine::new`]), without it the
 //! caller lends them ([`Engine::with_memory`]). Packets never allocate.
@@ -75,7 +75,7 @@ pub mod memory;
 
 pub mod event;
 
-pub mod stats;
+pub mod reason;
 
 pub mod hash;
 
@@ -90,6 +90,8 @@ pub mod table;
 pub mod timer;
 
 pub mod defrag;
+
+pub mod stats;
 
 pub mod filter;
 
@@ -123,8 +125,9 @@ pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;
 pub use monitor::{Monitor, Peek, StreamInfo};
 pub use packet::{Frame, PacketView, Verdict};
+pub use reason::DropReason;
 pub use socket::{FilterSlot, SocketError, SocketId, SocketKind};
-pub use stats::{DropReason, Stats};
+pub use stats::Stats;
 pub use time::Instant;
 pub use wire::LinkType;
 

@@ -1,75 +1,10 @@
-//! Counters, and the one list of reasons for which a packet is not processed further.
+//! Counters: every reason, anomaly and loss in one list.
 
+use crate::defrag::{DefragStats, FragmentDrop};
 use crate::event::Event;
-use core::fmt;
+use crate::reason::{DropReason, Severity};
 use core::ops::{Index, IndexMut};
 use tcp_reasm::{Anomalies, Anomaly};
-
-/// How much a drop reason should worry an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Ordinary traffic that is none of our business.
-    Info,
-    /// Traffic that a well-behaved network does not carry.
-    Warning,
-    /// Something was lost that should not have been: a limit of this engine.
-    Error,
-}
-
-macro_rules! drop_reasons {
-    ($($name:ident => $symbol:literal, $severity:ident, $sentence:literal;)+) => {
-        /// Why a packet is not processed further. Every such packet is counted under exactly one reason.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        #[repr(u8)]
-        pub enum DropReason {
-            $(#[doc = $sentence] $name,)+
-        }
-
-        impl DropReason {
-            /// All reasons in the order of their values.
-            pub const ALL: &[DropReason] = &[$(DropReason::$name),+];
-
-            /// A short name for counters and machines.
-            pub fn symbol(self) -> &'static str {
-                match self { $(DropReason::$name => $symbol),+ }
-            }
-
-            /// One sentence for people.
-            pub fn sentence(self) -> &'static str {
-                match self { $(DropReason::$name => $sentence),+ }
-            }
-
-            /// How bad it is.
-            pub fn severity(self) -> Severity {
-                match self { $(DropReason::$name => Severity::$severity),+ }
-            }
-        }
-    };
-}
-
-drop_reasons! {
-    AwakeFull => "awake_full", Error, "No live record for a connection that a segment wakes.";
-    BadLength => "bad_length", Warning, "A length field contradicts the packet.";
-    FrameTooShort => "frame_too_short", Warning, "The frame ends inside a header.";
-    HeaderDepth => "header_depth", Warning, "More nested headers than are followed.";
-    IpChecksum => "ip_checksum", Warning, "The IPv4 header checksum is wrong.";
-    IpFragment => "ip_fragment", Info, "An IP fragment; datagrams are not reassembled yet.";
-    NotIp => "not_ip", Info, "The frame carries neither IPv4 nor IPv6.";
-    NotTcp => "not_tcp", Info, "The IP packet carries no TCP.";
-    Orphan => "orphan", Info, "A TCP segment of no tracked connection.";
-    SocketsFull => "sockets_full", Error, "No monitoring socket left for a new connection.";
-    TableFull => "table_full", Error, "No room for a new connection.";
-    TcpChecksum => "tcp_checksum", Warning, "The TCP checksum is wrong.";
-    TcpHeader => "tcp_header", Warning, "The TCP header does not fit its packet.";
-    UnknownLink => "unknown_link", Warning, "The link type is not supported.";
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.sentence())
-    }
-}
 
 /// One counter for each value of an enumeration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +104,8 @@ pub struct Stats {
     pub clock_steps_back: u64,
     /// Frames whose timestamp lay far before or after the one before; time-outs went on as if no time had passed.
     pub clock_jumps: u64,
+    /// Fragments of IP datagrams, and what became of them.
+    pub fragments: DefragStats,
     /// Frames that were not processed further, by reason.
     pub drops: Counters<DROPS>,
     /// Segments that their receiver does not take, by reason.
@@ -184,6 +121,8 @@ pub struct Stats {
 pub enum Group {
     /// Packets that were not processed further: [`Stats::drops`].
     Dropped,
+    /// Fragments that were not kept: [`DefragStats::dropped`].
+    Fragments,
     /// Segments that their receiver does not take: [`Stats::anomalies`].
     Refused,
     /// Segments that are taken, but odd: [`Stats::odd`].
@@ -221,6 +160,13 @@ const LOSSES: &[Loss] = &[
     ("conflict", Severity::Warning, "Retransmissions had other octets than the first copy.", |s| s.conflicts),
     ("evicted_embryonic", Severity::Warning, "Handshakes gave way to newer ones.", |s| s.evicted_embryonic),
     ("evicted_idle", Severity::Error, "Silent connections gave way to new ones.", |s| s.evicted_idle),
+    ("datagram_killed", Severity::Warning, "Datagrams were given up for what their fragments were.", |s| {
+        s.fragments.killed
+    }),
+    ("datagram_evicted", Severity::Error, "Datagrams gave way to newer ones.", |s| s.fragments.evicted),
+    ("datagram_timed_out", Severity::Warning, "Datagrams were not complete in time.", |s| {
+        s.fragments.timed_out
+    }),
     ("clock_step_back", Severity::Info, "Timestamps lay a little before earlier ones.", |s| {
         s.clock_steps_back
     }),
@@ -237,6 +183,13 @@ impl Stats {
             severity: r.severity(),
             count: self.drops[*r],
         });
+        let fragments = FragmentDrop::ALL.iter().map(|r| Counter {
+            group: Group::Fragments,
+            symbol: r.symbol(),
+            sentence: r.sentence(),
+            severity: r.severity(),
+            count: self.fragments.dropped[*r],
+        });
         let anomalies = |group, severity, counts: &Counters<ANOMALIES>| {
             let counts = *counts;
             Anomaly::ALL.iter().map(move |a| {
@@ -252,6 +205,7 @@ impl Stats {
             count: count(self),
         });
         drops
+            .chain(fragments)
             .chain(anomalies(Group::Refused, Severity::Warning, &self.anomalies))
             .chain(anomalies(Group::Odd, Severity::Info, &self.odd))
             .chain(losses)

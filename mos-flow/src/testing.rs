@@ -99,6 +99,37 @@ impl Exchange {
     }
 }
 
+/// An Ethernet frame of IPv4 or IPv6 without extension headers as fragments of `size` octets of payload, a multiple of 8.
+///
+/// # Panics
+/// When it is none.
+pub fn fragments(frame: &[u8], size: usize, id: u32) -> Vec<Vec<u8>> {
+    let v6 = frame[12..14] == ethertype::IPV6.to_be_bytes();
+    let (headers, payload) = frame.split_at(14 + if v6 { 40 } else { 20 });
+    let count = payload.chunks(size).len();
+    let part = |(n, chunk): (usize, &[u8])| {
+        let (offset, more) = ((n * size) as u16, n + 1 < count);
+        let mut out = headers.to_vec();
+        if v6 {
+            let next = core::mem::replace(&mut out[20], 44);
+            out[18..20].copy_from_slice(&(8 + chunk.len() as u16).to_be_bytes());
+            out.extend([next, 0]);
+            out.extend((offset | u16::from(more)).to_be_bytes());
+            out.extend(id.to_be_bytes());
+        } else {
+            out[16..18].copy_from_slice(&(20 + chunk.len() as u16).to_be_bytes());
+            out[18..20].copy_from_slice(&(id as u16).to_be_bytes());
+            out[20..22].copy_from_slice(&((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
+            out[24..26].fill(0);
+            let sum = !Sum::default().bytes(&out[14..34]).fold();
+            out[24..26].copy_from_slice(&sum.to_be_bytes());
+        }
+        out.extend_from_slice(chunk);
+        out
+    };
+    payload.chunks(size).enumerate().map(part).collect()
+}
+
 fn pseudo_header(src: IpAddr, dst: IpAddr) -> Sum {
     let sum = Sum::default().word(6);
     match (src, dst) {

@@ -45,6 +45,7 @@ fn arrays() -> Arrays<App, Lent> {
         listeners: lend(Fixed::<Slot<Listeners<App, Lent>>, 2>::new()),
         filters: lend(Fixed::<Slot<MonitorFilters>, 1>::new()),
         monitors: filled::<_, 1>(Id::NONE),
+        fragments: None,
     }
 }
 

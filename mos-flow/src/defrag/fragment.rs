@@ -2,9 +2,9 @@
 
 use super::datagram::{HEADROOM, MAX_PAYLOAD};
 use super::{FragmentDrop, FragmentPolicy};
-use crate::wire::Family;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
+use crate::wire::{Family, Packet};
 use ringbuf_core::Range;
 
 const TCP: u8 = 6;
@@ -50,7 +50,26 @@ pub struct Fragment<'a> {
     pub payload_len: usize,
 }
 
-impl Fragment<'_> {
+impl<'a> Fragment<'a> {
+    /// The fragment that `packet` of `frame` is; `None` when it is whole.
+    pub fn of(frame: &'a [u8], packet: &Packet) -> Option<Self> {
+        let part = packet.fragment?;
+        let (src, dst) = packet.addresses(frame);
+        let protocol = if packet.family == Family::V4 { packet.protocol } else { 0 };
+        let (header, next_header_at) = packet.unfragmentable(frame);
+        Some(Fragment {
+            key: DatagramKey { src, dst, id: part.id, protocol, network: packet.network },
+            family: packet.family,
+            offset: part.offset,
+            more: part.more,
+            header,
+            next_header_at,
+            next_header: packet.protocol,
+            payload: packet.segment_bytes(frame),
+            payload_len: packet.segment_len,
+        })
+    }
+
     /// What tells its datagram from others, as words to be hashed.
     pub fn words(&self) -> [u64; 6] {
         let key = &self.key;

@@ -1,11 +1,12 @@
 //! What became of fragments and datagrams.
 
 use super::FragmentPolicy;
+use crate::reason::Severity;
 use core::fmt;
 use core::ops::Index;
 
 macro_rules! fragment_drops {
-    ($($name:ident => $symbol:literal, $sentence:literal;)+) => {
+    ($($name:ident => $symbol:literal, $severity:ident, $sentence:literal;)+) => {
         /// Why a fragment's octets were not stored, or not to the end.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -27,24 +28,29 @@ macro_rules! fragment_drops {
             pub fn sentence(self) -> &'static str {
                 match self { $(FragmentDrop::$name => $sentence),+ }
             }
+
+            /// How bad it is.
+            pub fn severity(self) -> Severity {
+                match self { $(FragmentDrop::$name => Severity::$severity),+ }
+            }
         }
     };
 }
 
 fragment_drops! {
-    BadEnd => "fragment_end", "It contradicts what is known of the datagram's end.";
-    BadHeader => "fragment_header", "Its IP header is too short or too long to be kept.";
-    BadLength => "fragment_length", "An IPv6 fragment before the last whose length is no multiple of 8.";
-    Cut => "fragment_cut", "The capture cut it.";
-    Duplicate => "fragment_duplicate", "All of its octets came before, and those are kept.";
-    Ecn => "fragment_ecn", "The fragments of the datagram contradict each other about ECN.";
-    Empty => "fragment_empty", "It carries no octets.";
-    HeaderChain => "fragment_header_chain", "A first IPv6 fragment that ends inside of the headers.";
-    NoOutput => "fragment_no_output", "The datagram is complete, but all memory for complete ones is in use.";
-    NoRoom => "fragment_no_room", "No memory for it.";
-    Overlap => "fragment_overlap", "It overlaps others; the whole datagram was given up.";
-    TooLarge => "fragment_too_large", "It makes the datagram too large for an IP packet.";
-    TooManyRanges => "fragment_too_many", "More pieces than a datagram is followed with; it was given up.";
+    BadEnd => "fragment_end", Warning, "It contradicts what is known of the datagram's end.";
+    BadHeader => "fragment_header", Warning, "Its IP header is too short or too long to be kept.";
+    BadLength => "fragment_length", Warning, "An IPv6 fragment before the last whose length is no multiple of 8.";
+    Cut => "fragment_cut", Info, "The capture cut it.";
+    Duplicate => "fragment_duplicate", Info, "All of its octets came before, and those are kept.";
+    Ecn => "fragment_ecn", Warning, "The fragments of the datagram contradict each other about ECN.";
+    Empty => "fragment_empty", Warning, "It carries no octets.";
+    HeaderChain => "fragment_header_chain", Warning, "A first IPv6 fragment that ends inside of the headers.";
+    NoOutput => "fragment_no_output", Error, "The datagram is complete, but all memory for complete ones is in use.";
+    NoRoom => "fragment_no_room", Error, "No memory for it.";
+    Overlap => "fragment_overlap", Warning, "It overlaps others; the whole datagram was given up.";
+    TooLarge => "fragment_too_large", Warning, "It makes the datagram too large for an IP packet.";
+    TooManyRanges => "fragment_too_many", Error, "More pieces than a datagram is followed with; it was given up.";
 }
 
 impl FragmentDrop {

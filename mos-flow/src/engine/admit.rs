@@ -3,9 +3,9 @@
 use super::{Engine, Passage};
 use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
+use crate::reason::DropReason;
 use crate::slab::{Id, NONE};
 use crate::socket::{FilterSlot, Snapshot, SocketKind};
-use crate::stats::DropReason;
 use tcp_reasm::{Conn, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {

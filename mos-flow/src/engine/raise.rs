@@ -6,9 +6,9 @@ use crate::event::{Event, EventSet, Hook};
 use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
 use crate::packet::{PacketView, Verdict};
+use crate::reason::DropReason;
 use crate::slab::Id;
 use crate::socket::{FilterSlot, Socket, SocketId, SocketKind};
-use crate::stats::DropReason;
 use ringbuf_core::{Conflict, Offset, Range};
 use tcp_reasm::Side;
 

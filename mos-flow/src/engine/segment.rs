@@ -7,8 +7,8 @@ use crate::event::{Event, EventSet, Hook};
 use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
 use crate::packet::PacketView;
+use crate::reason::DropReason;
 use crate::slab::Id;
-use crate::stats::DropReason;
 use ringbuf_core::window::Refusal;
 use tcp_reasm::{Anomaly, Arrival, Report, Sent, Side, Verdict};
 

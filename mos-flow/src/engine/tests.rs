@@ -1,4 +1,5 @@
 mod crowd;
+mod datagram;
 mod limits;
 
 mod sockets;

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::context::Context;
+use crate::defrag::Defrag;
 use crate::event::Hook;
 use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
@@ -59,7 +60,9 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_deadline().into_iter().chain(self.alarms.wheel.next_deadline()).min()
+        let fragments = self.defrag.as_ref().and_then(Defrag::next_deadline);
+        let timers = [self.wheel.next_deadline(), self.alarms.wheel.next_deadline(), fragments];
+        timers.into_iter().flatten().min()
     }
 
     /// Takes the time of a frame.
@@ -75,6 +78,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Runs what is due, of connections and of the application, in the order of deadlines.
     fn run_timers(&mut self, app: &mut A) {
         let now = self.clock.running();
+        self.expire_fragments();
         if self.wheel.is_idle_until(now) && self.alarms.wheel.is_idle_until(now) {
             return;
         }

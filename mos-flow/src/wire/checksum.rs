@@ -40,6 +40,12 @@ impl Sum {
     }
 }
 
+/// Whether the checksum of a packet's IP header is right; IPv6 has none.
+pub fn ip_ok(frame: &[u8], packet: &Packet) -> bool {
+    let (header, _) = packet.unfragmentable(frame);
+    packet.family == Family::V6 || ipv4_header_ok(header)
+}
+
 /// Whether an IPv4 header's checksum is right.
 pub fn ipv4_header_ok(header: &[u8]) -> bool {
     Sum::default().bytes(header).fold() == 0xffff

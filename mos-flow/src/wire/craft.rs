@@ -2,7 +2,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 use super::{Family, LinkType, Packet, parse};
-use crate::stats::DropReason;
+use crate::reason::DropReason;
 use std::vec::Vec;
 
 /// Which way a packet goes: addresses, ports and what else differs by direction are swapped.

@@ -5,7 +5,7 @@ use super::ethernet::{EthernetHeader, PppoeHeader, Sll2Header, SllHeader, VlanTa
 use super::ipv4::Ipv4Header;
 use super::parse::Walk;
 use super::{Family, checksum};
-use crate::stats::DropReason;
+use crate::reason::DropReason;
 use zerocopy::byteorder::network_endian::{U16, U32};
 
 /// How the first header of a frame is to be read.

@@ -7,7 +7,7 @@ use super::network::{Identity, Kind};
 use super::packet::{Family, Fragment, Packet};
 use super::{VlanStack, checksum, network};
 use crate::hash::KeyedHash;
-use crate::stats::DropReason;
+use crate::reason::DropReason;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// IP headers, one inside the other, followed before a packet is given up.
@@ -326,11 +326,8 @@ enum Extension {
 
 /// Verifies the checksums of a TCP packet. What cannot be verified because the capture cut it counts as right.
 pub(crate) fn verify(frame: &[u8], packet: &Packet) -> Result<(), DropReason> {
-    if packet.family == Family::V4 {
-        let header = frame.get(packet.ip..packet.transport).unwrap_or_default();
-        if !checksum::ipv4_header_ok(header) {
-            return Err(DropReason::IpChecksum);
-        }
+    if !checksum::ip_ok(frame, packet) {
+        return Err(DropReason::IpChecksum);
     }
     match checksum::tcp_ok(frame, packet) {
         Some(false) => Err(DropReason::TcpChecksum),

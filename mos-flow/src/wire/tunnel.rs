@@ -7,7 +7,7 @@ use super::network::{Identity, Kind};
 use super::packet::Packet;
 use super::parse::Walk;
 use super::udp::UdpHeader;
-use crate::stats::DropReason;
+use crate::reason::DropReason;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 

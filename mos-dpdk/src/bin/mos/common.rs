@@ -5,11 +5,13 @@ use mos_dpdk::Worker;
 use mos_dpdk::capture::CaptureError;
 use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{PortError, Received};
+use mos_flow::defrag::{DefragConfig, FragmentPolicy, UnknownPolicy};
 use mos_flow::{Config, Engine, Overlap, Patience, Strictness, Timeouts};
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Settings of the engine that most subcommands take.
@@ -21,6 +23,16 @@ pub(crate) struct EngineArgs {
     /// Take packets with wrong checksums, as captures with offloading have them.
     #[arg(long)]
     pub(crate) no_checksum: bool,
+    /// What becomes of IP fragments that overlap: as Linux does it, or first, last, bsd, bsd-right, old-linux, solaris,
+    /// windows; none leaves datagrams in fragments alone.
+    #[arg(long, default_value = "linux", value_name = "POLICY")]
+    pub(crate) fragments: Fragments,
+    /// Connections with the same addresses and ports in different VLANs are one.
+    #[arg(long)]
+    pub(crate) ignore_vlans: bool,
+    /// Connections with the same addresses and ports in different tunnels are one.
+    #[arg(long)]
+    pub(crate) ignore_tunnels: bool,
     /// Pick up connections whose beginning was not captured, and believe segments although others are missing.
     #[arg(long)]
     pub(crate) midstream: bool,
@@ -45,12 +57,27 @@ impl EngineArgs {
                 ..Config::default().timeouts
             },
             linger: if self.midstream { Duration::from_secs(120) } else { Duration::ZERO },
+            fragments: self.fragments.0.map(|policy| DefragConfig { policy, ..DefragConfig::default() }),
+            vlans_in_key: !self.ignore_vlans,
+            tunnels_in_key: !self.ignore_tunnels,
             verify_checksums: !self.no_checksum,
             midstream: self.midstream,
             strictness: if self.midstream { Strictness::Lossy } else { Strictness::Linux },
             hash_seed: mos_dpdk::random_seed().map_err(|e| Failure::unusable(&e))?,
             ..Config::default()
         })
+    }
+}
+
+/// The policy for fragments that overlap, if fragments are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragments(Option<FragmentPolicy>);
+
+impl FromStr for Fragments {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        if name == "none" { Ok(Fragments(None)) } else { name.parse().map(|policy| Fragments(Some(policy))) }
     }
 }
 

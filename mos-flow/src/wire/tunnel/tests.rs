@@ -1,4 +1,4 @@
-use crate::stats::DropReason;
+use crate::reason::DropReason;
 use crate::wire::craft::{
     Back, Way, WhenLonger, Wrap, core4, core6, ethernet, ipv4, ipv6, kind, label, tag, tcp, udp,
 };
