@@ -406,12 +406,23 @@ mod tests {
         let of = |text: &str| filter(SocketKind::Stream, false, text).err();
         let good =
             ["", "tcp", "tcp dst port 80 or 443", "not net 10.0.0.0/8", "ip and (port 80)", "! port 80"];
-        let too = ["tcp or udp port 53", "not tcp port 80", "not not tcp", "proto tcp"];
+        let too =
+            ["tcp or udp port 53", "not tcp port 80", "not not tcp", "proto tcp", "port http", "tcp[13] = 2"];
         for good in good.iter().chain(&too) {
             assert_eq!(of(good), None, "{good}");
         }
-        let bad =
-            ["udp", "!tcp", "not tcp", "not (tcp)", "ip proto 17", "port http", "(", "tcp) or (ip", "ip6"];
+        let bad = [
+            "udp",
+            "!tcp",
+            "not tcp",
+            "not (tcp)",
+            "ip proto 17",
+            "port frob",
+            "(",
+            "tcp) or (ip",
+            "ip6",
+            "udp[0] = 1",
+        ];
         for bad in bad {
             assert_eq!(of(bad), Some(Errno::INVAL), "{bad}");
         }

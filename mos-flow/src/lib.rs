@@ -93,6 +93,8 @@ pub mod defrag;
 
 pub mod stats;
 
+pub mod packet;
+
 pub mod filter;
 
 pub mod evict;
@@ -102,8 +104,6 @@ pub mod config;
 pub mod buffers;
 
 pub mod flow;
-
-pub mod packet;
 
 // One rank: a handler's context leads to the engine, which holds the sockets, which hold the handlers.
 pub mod context;

@@ -2,6 +2,8 @@
 //! by property tests and fuzz targets.
 #![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod filter;
+
 pub use crate::defrag::model::run as run_defrag;
 
 use crate::key::FlowKey;
@@ -266,7 +268,8 @@ pub fn run_filter(input: &[u8]) {
     let (text, frame) = input.split_at(input.len().min(100));
     let Ok(text) = core::str::from_utf8(text) else { return };
     if let (Ok(filter), Ok(packet)) = (text.parse::<crate::filter::Filter>(), parse(LinkType::RawIp, frame)) {
-        let _ = filter.matches(frame, &packet);
+        let frame = Frame { link: LinkType::RawIp, ..Frame::ethernet(Instant(0), frame) };
+        let _ = filter.matches(&frame, &packet);
     }
 }
 

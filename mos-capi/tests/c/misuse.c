@@ -248,8 +248,8 @@ static void sockets_from_outside(mctx_t mctx)
 
 static void filters(mctx_t mctx)
 {
-	static char *const bad[] = { "tcp dst", "(", ")", "port 70000", "host 1.2.3", "tcp) or (tcp", "?", "\xff",
-				     "port http", "and" };
+	static char *const bad[] = { "tcp dst", "(", ")", "port 70000", "host a.b.c", "tcp) or (tcp", "?", "\xff",
+				     "port frob", "and" };
 	char *deep = malloc(20002);
 
 	MUST(deep != NULL);
@@ -281,10 +281,10 @@ static void filters(mctx_t mctx)
 		CHECK(strstr(mos_last_error(), hopeless[i].sentence) != NULL);
 	}
 	/* With the socket's family it is one term too long, and that is said. */
-	char *many = malloc(32 * 12);
+	char *many = malloc(64 * 12);
 	MUST(many != NULL);
 	strcpy(many, "port 80");
-	for (int i = 1; i < 32; i++)
+	for (int i = 1; i < 64; i++)
 		strcat(many, " or port 80");
 	udp.stream_syn_filter = many;
 	FAILS(EINVAL, mtcp_bind_monitor_filter(mctx, passive, &udp));

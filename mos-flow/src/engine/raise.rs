@@ -199,7 +199,7 @@ impl<A, M: Memory> Engine<A, M> {
         reversed: bool,
     ) -> bool {
         let Ok(socket) = self.sockets.get(monitor) else { return false };
-        let (frame, packet) = (view.frame.data, view.packet);
+        let (frame, packet) = (view.frame, view.packet);
         self.sockets.filter(socket, slot).is_none_or(|f| {
             if reversed { f.matches_reversed(frame, packet) } else { f.matches(frame, packet) }
         })

@@ -1,10 +1,15 @@
 //! Recursive descent over the words, emitting a program in postfix order.
 
-use super::lex::{Lexer, Token};
-use super::program::{Direction, Filter, Op, Test};
-use super::{FilterError, FilterErrorKind};
+mod id;
+
+mod sum;
+
+use super::lex::{Lexer, Token, TokenKind};
+use super::program::{Filter, Op};
+use super::sum::{Comparison, Step};
+use super::test::{Direction, Protocol, Test};
+use super::{FilterError, FilterErrorKind, names};
 use crate::wire::Family;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Nested parentheses and negations followed before an expression is given up.
 const MAX_DEPTH: usize = 32;
@@ -16,34 +21,45 @@ enum Kind {
     Net,
     Port,
     PortRange,
+    Proto,
 }
 
 /// What stands before an id, kept for the ids that follow without their own.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Qualifiers {
-    protocol: Option<u8>,
-    family: Option<Family>,
+    protocol: Option<Protocol>,
     direction: Direction,
-    kind: Option<Kind>,
+    kind: Kind,
+    /// Where they begin.
+    position: usize,
+}
+
+impl Qualifiers {
+    fn error(&self) -> FilterError {
+        FilterErrorKind::BadQualifier.at(self.position)
+    }
 }
 
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     ahead: Option<Token<'a>>,
     program: Filter,
-    last: Qualifiers,
+    /// Of the last term, if it was an id.
+    last: Option<Qualifiers>,
+    /// That wait for their operator.
+    numbers: usize,
 }
 
 impl<'a> Parser<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Filter, FilterError> {
         let mut lexer = Lexer::new(text);
         let ahead = lexer.next()?;
-        let mut parser = Parser { lexer, ahead, program: Filter::everything(), last: Qualifiers::default() };
+        let mut parser = Parser { lexer, ahead, program: Filter::everything(), last: None, numbers: 0 };
         if parser.ahead.is_some() {
             parser.expression(0)?;
         }
         match parser.ahead {
-            Some(token) => Err(unexpected(token)),
+            Some(token) => Err(token.error(FilterErrorKind::UnexpectedWord)),
             None => Ok(parser.program),
         }
     }
@@ -53,8 +69,13 @@ impl<'a> Parser<'a> {
         Ok(core::mem::replace(&mut self.ahead, next))
     }
 
+    /// Where the next word begins, or the end of the text.
+    fn position(&self) -> usize {
+        self.ahead.map_or(self.lexer.position(), |t| t.position)
+    }
+
     fn is_next(&self, words: &[&str]) -> bool {
-        self.ahead.is_some_and(|t| words.contains(&t.text))
+        self.ahead.as_ref().and_then(Token::word).is_some_and(|w| words.contains(&w))
     }
 
     /// Takes the next word if it is one of `words`.
@@ -67,233 +88,210 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self) -> Result<Token<'a>, FilterError> {
-        let position = self.lexer.position();
-        self.bump()?.ok_or(FilterError { position, kind: FilterErrorKind::Incomplete })
+        let position = self.position();
+        self.bump()?.ok_or(FilterErrorKind::Incomplete.at(position))
+    }
+
+    fn expect_word(&mut self, word: &str) -> Result<(), FilterError> {
+        let token = self.expect()?;
+        if token.word() == Some(word) { Ok(()) } else { Err(token.error(FilterErrorKind::UnexpectedWord)) }
+    }
+
+    fn number(&mut self, max: u32) -> Result<u32, FilterError> {
+        let token = self.expect()?;
+        match token.kind {
+            TokenKind::Number(number) if number <= max => Ok(number),
+            TokenKind::Number(_) => Err(token.error(FilterErrorKind::BadNumber)),
+            _ => Err(token.error(FilterErrorKind::UnexpectedWord)),
+        }
+    }
+
+    /// The number that may follow, which may be in parentheses.
+    fn optional_number(&mut self, max: u32) -> Result<Option<u32>, FilterError> {
+        let mut open = 0;
+        while self.take(&["("])? {
+            open += 1;
+        }
+        if open == 0 && !self.ahead.is_some_and(|t| matches!(t.kind, TokenKind::Number(_))) {
+            return Ok(None);
+        }
+        let number = self.number(max)?;
+        for _ in 0..open {
+            self.expect_word(")")?;
+        }
+        Ok(Some(number))
     }
 
     fn emit(&mut self, op: Op) -> Result<(), FilterError> {
-        let position = self.ahead.map_or(self.lexer.position(), |t| t.position);
-        self.program.push(op).map_err(|()| FilterError { position, kind: FilterErrorKind::TooLong })
+        let position = self.position();
+        self.program.push(op).map_err(|()| FilterErrorKind::TooLong.at(position))
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<(), FilterError> {
+        if depth < MAX_DEPTH { Ok(()) } else { Err(FilterErrorKind::TooDeep.at(self.position())) }
+    }
+
+    /// The connective that comes next, if one does.
+    fn connective(&mut self) -> Result<Option<Op>, FilterError> {
+        if self.take(&["and", "&&"])? {
+            return Ok(Some(Op::And));
+        }
+        Ok(self.take(&["or", "||"])?.then_some(Op::Or))
     }
 
     /// `term { (and | or) term }`: one rank, from the left.
     fn expression(&mut self, depth: usize) -> Result<(), FilterError> {
         self.term(depth)?;
-        loop {
-            let op = if self.take(&["and", "&&"])? {
-                Op::And
-            } else if self.take(&["or", "||"])? {
-                Op::Or
-            } else {
-                return Ok(());
-            };
+        while let Some(op) = self.connective()? {
             self.term(depth)?;
             self.emit(op)?;
         }
+        Ok(())
     }
 
     fn term(&mut self, depth: usize) -> Result<(), FilterError> {
-        if depth == MAX_DEPTH {
-            return Err(FilterError { position: self.lexer.position(), kind: FilterErrorKind::TooLong });
-        }
+        self.check_depth(depth)?;
         if self.take(&["not", "!"])? {
             self.term(depth + 1)?;
             return self.emit(Op::Not);
         }
+        if self.begins_sum()? {
+            self.comparison(depth)?;
+            self.last = None;
+            return Ok(());
+        }
         if self.take(&["("])? {
+            // Ids take the qualifiers before the parenthesis, inside of it and behind it.
+            let before = self.last;
             self.expression(depth + 1)?;
-            let token = self.expect()?;
-            return if token.text == ")" { Ok(()) } else { Err(unexpected(token)) };
+            self.last = before;
+            return self.expect_word(")");
         }
-        self.primitive()
+        self.primitive(depth)
     }
 
-    fn primitive(&mut self) -> Result<(), FilterError> {
-        if self.take(&["vlan"])? {
-            let number = self.ahead.filter(|t| t.text.starts_with(|c: char| c.is_ascii_digit()));
-            let id = number.map(|t| self.bump().and(number_in(t, 0x0fff))).transpose()?;
-            return self.emit(Op::Test(Test::Vlan(id)));
-        }
-        if self.take(&["proto"])? {
-            let token = self.expect()?;
-            let protocol = match named_protocol(token.text) {
-                Some((Some(p), _)) => p,
-                _ => u8::try_from(number_in(token, 255)?).unwrap_or(u8::MAX),
-            };
-            return self.emit(Op::Test(Test::Protocol(protocol)));
-        }
-        let qualifiers = self.qualifiers()?;
-        match qualifiers {
-            Some(q) if q.kind.is_none() => self.protocol_alone(q),
-            Some(q) => {
-                self.last = q;
-                self.id(q)
+    fn primitive(&mut self, depth: usize) -> Result<(), FilterError> {
+        let reserved = self.ahead.as_ref().and_then(Token::word).filter(|w| names::is_reserved(w));
+        let test = match reserved {
+            None => return self.id(self.last, depth),
+            Some("vlan") => {
+                self.bump()?;
+                let id = self.optional_number(0x0fff)?;
+                Test::Vlan(id.and_then(|id| u16::try_from(id).ok()))
             }
-            None => self.id(self.last),
-        }
+            Some("mpls") => {
+                self.bump()?;
+                Test::Mpls(self.optional_number(0xf_ffff)?)
+            }
+            Some("less") => return self.length(Comparison::LessEqual),
+            Some("greater") => return self.length(Comparison::GreaterEqual),
+            _ => return self.qualified(depth),
+        };
+        self.last = None;
+        self.emit(Op::Test(test))
     }
 
-    /// Protocol, direction and kind, as far as they are there. `None` when nothing is.
-    fn qualifiers(&mut self) -> Result<Option<Qualifiers>, FilterError> {
-        let mut q = Qualifiers::default();
-        let mut any = false;
-        if let Some((protocol, family)) = self.ahead.and_then(|t| named_protocol(t.text)) {
+    /// `less N`, `greater N`: both include N.
+    fn length(&mut self, comparison: Comparison) -> Result<(), FilterError> {
+        self.bump()?;
+        let number = self.number(u32::MAX)?;
+        self.last = None;
+        self.emit(Op::Sum(Step::Len))?;
+        self.emit(Op::Sum(Step::Constant(number)))?;
+        self.emit(Op::Compare(comparison))
+    }
+
+    /// A term that begins with a protocol, a direction or a kind of id.
+    fn qualified(&mut self, depth: usize) -> Result<(), FilterError> {
+        let position = self.position();
+        let protocol = self.ahead.as_ref().and_then(Token::word).and_then(names::protocol);
+        if protocol.is_some() {
             self.bump()?;
-            (q.protocol, q.family, any) = (protocol, family, true);
         }
-        if let Some(direction) = self.direction()? {
-            (q.direction, any) = (direction, true);
-            q.kind = Some(Kind::Host); // `src 10.0.0.1`
+        if self.is_next(&["broadcast", "multicast"]) {
+            return self.group_address(protocol, position);
         }
+        let proto = self.take(&["proto"])?;
+        let direction = if proto { None } else { self.direction()? };
+        let kind = if proto { Some(Kind::Proto) } else { self.kind()? };
+        if direction.is_none() && kind.is_none() {
+            return self.alone(protocol, position);
+        }
+        let (kind, direction) = (kind.unwrap_or(Kind::Host), direction.unwrap_or_default());
+        let qualifiers = Qualifiers { protocol, direction, kind, position };
+        self.last = Some(qualifiers);
+        self.id(self.last, depth)
+    }
+
+    fn kind(&mut self) -> Result<Option<Kind>, FilterError> {
         let kinds =
             [("host", Kind::Host), ("net", Kind::Net), ("port", Kind::Port), ("portrange", Kind::PortRange)];
         for (word, kind) in kinds {
             if self.take(&[word])? {
-                (q.kind, any) = (Some(kind), true);
-                break;
+                return Ok(Some(kind));
             }
         }
-        Ok(any.then_some(q))
+        Ok(None)
     }
 
     fn direction(&mut self) -> Result<Option<Direction>, FilterError> {
-        let first = if self.take(&["src"])? {
-            Direction::Source
+        let (first, other) = if self.take(&["src"])? {
+            (Direction::Source, "dst")
         } else if self.take(&["dst"])? {
-            Direction::Destination
+            (Direction::Destination, "src")
         } else {
             return Ok(None);
         };
         // `src or dst`, `src and dst`: only when a direction follows the conjunction at once.
-        let mut look = self.lexer.clone();
-        let follows = look.next()?.is_some_and(|t| matches!(t.text, "src" | "dst"));
-        if follows && self.is_next(&["or", "and"]) {
-            let both = self.is_next(&["and"]);
-            self.bump()?;
+        let follows = self.lexer.clone().next()?.is_some_and(|t| t.word() == Some(other));
+        if follows && self.is_next(&["or", "||", "and", "&&"]) {
+            let both = self.connective()? == Some(Op::And);
             self.bump()?;
             return Ok(Some(if both { Direction::Both } else { Direction::Either }));
         }
         Ok(Some(first))
     }
 
-    fn protocol_alone(&mut self, q: Qualifiers) -> Result<(), FilterError> {
-        let tests = [q.family.map(Test::Family), q.protocol.map(Test::Protocol)];
-        let mut n = 0;
-        for test in tests.into_iter().flatten() {
-            self.emit(Op::Test(test))?;
-            n += 1;
-        }
-        if n == 2 { self.emit(Op::And) } else { Ok(()) }
-    }
-
-    fn id(&mut self, q: Qualifiers) -> Result<(), FilterError> {
-        let token = self.expect()?;
-        let test = match q.kind.unwrap_or(Kind::Host) {
-            Kind::Host => self.host(token, q.direction)?,
-            Kind::Net => self.net(token, q.direction)?,
-            Kind::Port => {
-                let port = number_in(token, u16::MAX)?;
-                Test::Port { direction: q.direction, low: port, high: port }
+    /// A protocol without an id, or a word that is none.
+    fn alone(&mut self, protocol: Option<Protocol>, position: usize) -> Result<(), FilterError> {
+        self.last = None;
+        match (protocol, self.ahead) {
+            (_, Some(token)) if token.word().is_some_and(names::is_unsupported) => {
+                Err(token.error(FilterErrorKind::NotSupported))
             }
-            Kind::PortRange => {
-                let (low, high) = token.text.split_once('-').ok_or_else(|| bad_number(token))?;
-                let end = |text| number_in(Token { text, ..token }, u16::MAX);
-                Test::Port { direction: q.direction, low: end(low)?, high: end(high)? }
+            (None, Some(token)) => Err(token.error(FilterErrorKind::UnexpectedWord)),
+            (None, None) => Err(FilterErrorKind::Incomplete.at(position)),
+            (Some(Protocol::Link), _) => Err(FilterErrorKind::BadQualifier.at(position)),
+            (Some(protocol), _) => self.emit(Op::Test(Test::Protocol(protocol))),
+        }
+    }
+
+    /// `broadcast` and `multicast`: tests of the destination.
+    fn group_address(&mut self, protocol: Option<Protocol>, position: usize) -> Result<(), FilterError> {
+        let broadcast = self.expect()?.word() == Some("broadcast");
+        self.last = None;
+        let direction = Direction::Destination;
+        let test = match (protocol, broadcast) {
+            (None | Some(Protocol::Link), true) => {
+                Test::Mac { direction, address: [0xff; 6], mask: [0xff; 6] }
             }
-        };
-        self.emit(Op::Test(test))?;
-        for extra in [q.family.map(Test::Family), q.protocol.map(Test::Protocol)].into_iter().flatten() {
-            self.emit(Op::Test(extra))?;
-            self.emit(Op::And)?;
-        }
-        Ok(())
-    }
-
-    fn host(&mut self, token: Token<'a>, direction: Direction) -> Result<Test, FilterError> {
-        let address: IpAddr = token.text.parse().map_err(|_| bad_address(token))?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        Ok(network(address, bits, direction))
-    }
-
-    /// `a.b.c.d/n`, `a.b/n`, `a.b.c.d mask m`, `a.b` (its octets tell the mask), `v6/n`.
-    fn net(&mut self, token: Token<'a>, direction: Direction) -> Result<Test, FilterError> {
-        let (text, bits) = match token.text.split_once('/') {
-            Some((text, bits)) => (text, Some(bits.parse::<u32>().map_err(|_| bad_address(token))?)),
-            None => (token.text, None),
-        };
-        if let Ok(v6) = text.parse::<Ipv6Addr>() {
-            let bits = bits.unwrap_or(128);
-            return if bits <= 128 {
-                Ok(network(v6.into(), bits, direction))
-            } else {
-                Err(bad_address(token))
-            };
-        }
-        let (address, octets) = dotted(text).ok_or_else(|| bad_address(token))?;
-        let bits = match bits {
-            Some(bits) => bits,
-            None if self.take(&["mask"])? => {
-                let token = self.expect()?;
-                let mask = token.text.parse::<Ipv4Addr>().map_err(|_| bad_address(token))?.to_bits();
-                if mask.leading_ones() + mask.trailing_zeros() < 32 {
-                    return Err(bad_address(token));
-                }
-                mask.leading_ones()
+            (None | Some(Protocol::Link), false) => {
+                // IEEE 802.3, 3.2.3: the group bit is sent first.
+                let group = [1, 0, 0, 0, 0, 0];
+                Test::Mac { direction, address: group, mask: group }
             }
-            None => octets * 8,
+            // 224.0.0.0 and all above, limited broadcast included.
+            (Some(Protocol::Ip(Family::V4)), false) => {
+                Test::Net4 { direction, address: 0xe000_0000, mask: 0xe000_0000 }
+            }
+            (Some(Protocol::Ip(Family::V6)), false) => {
+                let mut address = [0; 16];
+                address[0] = 0xff; // RFC 4291, 2.7
+                Test::Net6 { direction, address, bits: 8 }
+            }
+            (Some(Protocol::Ip(_)), true) => return Err(FilterErrorKind::NotSupported.at(position)),
+            _ => return Err(FilterErrorKind::BadQualifier.at(position)),
         };
-        if bits > 32 {
-            return Err(bad_address(token));
-        }
-        Ok(network(address.into(), bits, direction))
+        self.emit(Op::Test(test))
     }
-}
-
-/// One to four octets of an IPv4 address, the rest 0, and how many there were.
-fn dotted(text: &str) -> Option<(Ipv4Addr, u32)> {
-    let mut octets = [0; 4];
-    let mut n = 0;
-    for part in text.split('.') {
-        *octets.get_mut(n)? = part.parse().ok()?;
-        n += 1;
-    }
-    Some((octets.into(), n as u32))
-}
-
-fn network(address: IpAddr, bits: u32, direction: Direction) -> Test {
-    let (family, address, bits) = match address {
-        IpAddr::V4(a) => (Family::V4, a.to_ipv6_mapped().to_bits(), bits + 96),
-        IpAddr::V6(a) => (Family::V6, a.to_bits(), bits),
-    };
-    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-    Test::Net { direction, family, address: address & mask, mask }
-}
-
-/// Protocol and family of a protocol's name.
-fn named_protocol(word: &str) -> Option<(Option<u8>, Option<Family>)> {
-    Some(match word {
-        "ip" => (None, Some(Family::V4)),
-        "ip6" => (None, Some(Family::V6)),
-        "tcp" => (Some(6), None),
-        "udp" => (Some(17), None),
-        "icmp" => (Some(1), Some(Family::V4)),
-        "icmp6" => (Some(58), Some(Family::V6)),
-        _ => return None,
-    })
-}
-
-fn number_in(token: Token<'_>, max: u16) -> Result<u16, FilterError> {
-    token.text.parse().ok().filter(|n| *n <= max).ok_or_else(|| bad_number(token))
-}
-
-fn bad_number(token: Token<'_>) -> FilterError {
-    FilterError { position: token.position, kind: FilterErrorKind::BadNumber }
-}
-
-fn bad_address(token: Token<'_>) -> FilterError {
-    FilterError { position: token.position, kind: FilterErrorKind::BadAddress }
-}
-
-fn unexpected(token: Token<'_>) -> FilterError {
-    FilterError { position: token.position, kind: FilterErrorKind::UnexpectedWord }
 }
