@@ -10,6 +10,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("defrag", mos_flow::model::run_defrag),
     ("engine", mos_flow::model::run),
     ("filter", mos_flow::model::run_filter),
+    ("filter_tree", mos_flow::model::filter::run),
     ("hostile", tcp_reasm::model::hostile::run),
     ("overlap", ringbuf_core::model::policy::run),
     ("reasm", tcp_reasm::model::run),
