@@ -94,7 +94,7 @@ impl Sums {
             Step::Len => Some(frame.wire_len),
             Step::Load { protocol, size } => {
                 let index = self.take();
-                if has_header(protocol, frame, packet) {
+                if has_header(protocol, packet) {
                     place(protocol, index, packet).and_then(|at| load(frame, at, size.into()))
                 } else {
                     self.absent = true;
@@ -123,8 +123,8 @@ impl Sums {
     }
 }
 
-fn has_header(protocol: Protocol, frame: &Frame<'_>, packet: &Packet) -> bool {
-    let later = matches!(protocol, Protocol::Over { .. }) && is_later_fragment(frame, packet);
+fn has_header(protocol: Protocol, packet: &Packet) -> bool {
+    let later = matches!(protocol, Protocol::Over { .. }) && is_later_fragment(packet);
     protocol.holds(packet) && !later
 }
 

@@ -160,8 +160,8 @@ impl Test {
                 let end = |place| frame.data.get(place).map(inside);
                 is_ethernet(frame) && along(direction).holds(end(6..12), end(0..6))?
             }
-            Test::Mpls(None) => mpls_label(packet).is_some(),
-            Test::Mpls(label) => mpls_label(packet) == label,
+            Test::Mpls(None) => packet.mpls().is_some(),
+            Test::Mpls(label) => packet.mpls() == label,
             Test::Net4 { direction, address, mask } => {
                 let inside = |a: [u8; 16]| u128::from_be_bytes(a) as u32 & mask == address;
                 let (src, dst) = packet.addresses(frame.data);
@@ -177,7 +177,7 @@ impl Test {
                 let port = |at| load(frame, packet.transport.checked_add(at)?, 2);
                 let end = |at| port(at).map(|p| (u32::from(low)..=u32::from(high)).contains(&p));
                 over.has(packet.protocol)
-                    && !is_later_fragment(frame, packet)
+                    && !is_later_fragment(packet)
                     && along(direction).holds(end(0), end(2))?
             }
             Test::Protocol(protocol) => protocol.holds(packet),
@@ -195,16 +195,10 @@ pub(super) fn load(frame: &Frame<'_>, at: usize, size: usize) -> Option<u32> {
 }
 
 /// A fragment other than the first has no header of the protocol above, although it has its number.
-pub(super) fn is_later_fragment(frame: &Frame<'_>, packet: &Packet) -> bool {
-    let field = packet.ip.checked_add(6).and_then(|at| load(frame, at, 2));
-    packet.family == Family::V4 && field.is_some_and(|f| f & 0x1fff != 0)
+pub(super) fn is_later_fragment(packet: &Packet) -> bool {
+    packet.fragment.is_some_and(|part| part.offset > 0)
 }
 
 fn is_ethernet(frame: &Frame<'_>) -> bool {
     frame.link == LinkType::Ethernet
-}
-
-/// The outermost MPLS label. Labels are not walked over yet.
-fn mpls_label(_packet: &Packet) -> Option<u32> {
-    None
 }

@@ -189,8 +189,8 @@ fn a_load_that_fails_ends_the_program_unless_it_is_not_come_to() {
 #[test]
 fn a_later_fragment_has_no_header_of_its_protocol() {
     let mut data = frames()[0].clone();
-    let packet = parse(LinkType::Ethernet, &data).unwrap();
     data[21] = 1;
+    let packet = parse(LinkType::Ethernet, &data).unwrap();
     let holds = |expression| filter(expression).matches(&Frame::ethernet(Instant(0), &data), &packet);
     assert!(holds("tcp and not port 80 and not tcp[13] & 2 != 0 and ip[6:2] & 0x1fff = 1"));
 }

@@ -62,8 +62,11 @@ fn raw_sockets_see_each_fragment_once_and_nothing_that_was_put_together() {
 
 #[test]
 fn a_handler_that_drops_the_datagram_drops_its_last_fragment() {
+    fn refuse(ctx: &mut Context<'_, Log>) {
+        ctx.drop_packet();
+    }
     let mut w = World::new(small());
-    w.on(Event::PacketIn, Hook::Sender, |ctx| ctx.drop_packet());
+    w.on(Event::PacketIn, Hook::Sender, refuse);
     let [syn, ..] = exchange().handshake();
     assert_eq!(w.send(&fragments(&syn, 8, 1)), [Verdict::Forward, Verdict::Forward, Verdict::Drop]);
 }
