@@ -110,14 +110,14 @@ impl Crowd {
     }
 
     /// All of `octets` through `engine` in bursts of `burst` frames.
+    #[inline(never)] // so that it has a name in profiles
     pub fn play<A>(&mut self, engine: &mut Engine<A>, app: &mut A, octets: &[Octets], burst: usize) {
+        let mut frames = [Frame::ethernet(Instant(0), &[]); mos_flow::engine::BURST];
         for part in octets.chunks(burst) {
-            let mut frames: [Frame<'_>; mos_flow::engine::BURST] = std::array::from_fn(|i| {
-                Frame::ethernet(
-                    Instant(self.made + i as u64 * STEP),
-                    part.get(i).map_or(&[], |o| o.as_slice()),
-                )
-            });
+            let times = (self.made..).step_by(STEP as usize).map(Instant);
+            for ((frame, octets), time) in frames.iter_mut().zip(part).zip(times) {
+                *frame = Frame::ethernet(time, octets);
+            }
             self.made += part.len() as u64 * STEP;
             engine.process_burst(&mut frames[..part.len()], app);
         }

@@ -391,11 +391,8 @@ impl<A, M: Memory> Engine<A, M> {
                 hint::prefetch(frame.data.get(64).unwrap_or(first));
             }
         }
-        let mut prepared = [const { Err(DropReason::NotIp) }; BURST];
-        for (slot, frame) in prepared.iter_mut().zip(frames.iter()) {
-            *slot = self.prepare(frame);
-        }
-        for p in prepared.iter().take(frames.len()).flatten() {
+        let prepared: heapless::Vec<_, BURST> = frames.iter().map(|frame| self.prepare(frame)).collect();
+        for p in prepared.iter().flatten() {
             if let Some(slot) = self.table.candidate(p.hash).and_then(|index| self.flows.slot(index)) {
                 hint::prefetch_all(slot);
             }
