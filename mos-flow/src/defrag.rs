@@ -19,14 +19,12 @@
 //! fragments. A datagram is complete when there is no hole. Its identification can then be used again at once.
 //!
 //! Linux differs: a contradiction about the end, a fragment without octets and an overlap end the datagram, and what
-//! comes later under the same key begins a new one. A first IPv6 fragment must hold the header of its transport (RFC
-//! 7112).
+//! comes later under the same key begins a new one. A first IPv6 fragment must hold the header of its transport, behind
+//! those of extensions (RFC 7112).
 //!
 //! Deviations from Linux: datagrams are given up oldest first when memory is short, where Linux opens no new ones; one
 //! of more than [`MAX_RANGES`] pieces with holes between them, or [`MAX_FRAGMENTS`] that came out of order, is given
-//! up; the limit of 64 fragments of other datagrams between two of the same (`ipfrag_max_dist`) is not followed;
-//! headers of extensions behind the IPv6 fragment header are not read to find out whether the transport's header is
-//! there.
+//! up; the limit of 64 fragments of other datagrams between two of the same (`ipfrag_max_dist`) is not followed.
 //!
 //! # Invariants
 //! 1. Each datagram of the slab is in the table once, and in the queue of its family once, in the order of opening.

@@ -3,13 +3,14 @@
 use super::datagram::{HEADROOM, MAX_PAYLOAD};
 use super::{FragmentDrop, FragmentPolicy};
 use crate::wire::ipv4::Ipv4Header;
-use crate::wire::ipv6::Ipv6Header;
+use crate::wire::ipv6::{FragmentHeader, Ipv6Header, extension_len, next};
 use crate::wire::{Family, Packet};
 use ringbuf_core::Range;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
+const NO_NEXT: u8 = 59;
 const TCP_HEADER: usize = 20;
 
 /// What the fragments of one datagram have in common.
@@ -95,7 +96,7 @@ impl<'a> Fragment<'a> {
         match self.family {
             // What is over a multiple of 8 is cut off, as Linux does; there is no place for it.
             Family::V4 => Ok(Range::new(start, if self.more { end & !7 } else { end })),
-            Family::V6 if policy == FragmentPolicy::Linux && self.ends_in_headers() => {
+            Family::V6 if policy == FragmentPolicy::Linux && self.cut_transport().is_some() => {
                 Err(FragmentDrop::HeaderChain)
             }
             Family::V6 if end > MAX_PAYLOAD => Err(FragmentDrop::TooLarge),
@@ -109,23 +110,50 @@ impl<'a> Fragment<'a> {
         self.offset == 0 && !self.more
     }
 
-    fn transport(&self) -> u8 {
-        if self.family == Family::V4 { self.key.protocol } else { self.next_header }
-    }
-
-    /// Whether it is a first fragment with less than the transport's header.
-    fn ends_in_headers(&self) -> bool {
-        let least = match self.transport() {
+    /// The transport of a first fragment that does not hold the whole of its header (RFC 7112).
+    fn cut_transport(&self) -> Option<u8> {
+        if self.offset > 0 || !self.more {
+            return None;
+        }
+        let (transport, at) = self.transport()?;
+        let least = match transport {
             TCP => TCP_HEADER,
             UDP | ICMPV6 => 8,
             _ => 1,
         };
-        self.offset == 0 && self.more && self.payload_len < least
+        (self.payload_len < at.saturating_add(least)).then_some(transport)
+    }
+
+    /// The transport of a first fragment, and where in the payload its header begins, or would. As in Linux, nothing is
+    /// said of a payload that ends before the length of an extension header, nor of one without transport or with a
+    /// later fragment in it; and the mobility header is a transport.
+    fn transport(&self) -> Option<(u8, usize)> {
+        if self.family == Family::V4 {
+            return Some((self.key.protocol, 0));
+        }
+        let payload = self.payload.get(..self.payload_len).unwrap_or(self.payload);
+        let (mut kind, mut at) = (self.next_header, 0_usize);
+        // Each header has 8 octets or more, so that the payload's length is a limit of the rounds.
+        loop {
+            let (following, len) = match kind {
+                NO_NEXT => return None,
+                next::FRAGMENT => {
+                    let [following, _, 0, 0..8, ..] = *payload.get(at..)? else { return None };
+                    (following, size_of::<FragmentHeader>())
+                }
+                next::HOP_BY_HOP | next::ROUTING | next::DESTINATION | next::AUTHENTICATION => {
+                    let [following, len, ..] = *payload.get(at..)? else { return None };
+                    (following, extension_len(kind, len)?)
+                }
+                _ => return Some((kind, at)),
+            };
+            (kind, at) = (following, at.saturating_add(len));
+        }
     }
 
     /// Whether it hides flags or ports of TCP in the next fragment (RFC 1858, 3).
     pub(super) fn is_tiny(&self) -> bool {
-        self.transport() == TCP && self.ends_in_headers()
+        self.cut_transport() == Some(TCP)
     }
 
     pub(super) fn congestion_bits(&self) -> u8 {

@@ -211,16 +211,11 @@ impl Model {
 fn span(f: &Fragment<'_>, linux: bool) -> Result<Span, FragmentDrop> {
     let (v6, least) = (f.family == Family::V6, if f.family == Family::V6 { 40 } else { 20 });
     let end = u64::from(f.offset) + f.payload_len as u64;
-    let transport = match f.next_header {
-        6 => 20,
-        17 | 58 => 8,
-        _ => 1,
-    };
     if f.header.len() < least || f.header.len() > 256 || v6 && f.next_header_at >= f.header.len() {
         Err(FragmentDrop::BadHeader)
     } else if f.payload.len() < f.payload_len {
         Err(FragmentDrop::Cut)
-    } else if v6 && linux && f.offset == 0 && f.more && f.payload_len < transport {
+    } else if v6 && linux && f.offset == 0 && f.more && lacks_headers(f.next_header, f.payload) {
         Err(FragmentDrop::HeaderChain)
     } else if v6 && end > 65_535 {
         Err(FragmentDrop::TooLarge)
@@ -228,6 +223,20 @@ fn span(f: &Fragment<'_>, linux: bool) -> Result<Span, FragmentDrop> {
         Err(FragmentDrop::BadLength)
     } else {
         Ok((f.offset.into(), if f.more { end / 8 * 8 } else { end }))
+    }
+}
+
+/// Whether the header of a transport is not there to the end; as for Linux, what cannot be told is not lacking.
+fn lacks_headers(kind: u8, rest: &[u8]) -> bool {
+    let behind = |len: usize| rest.get(len..).unwrap_or_default();
+    match (kind, rest) {
+        (6, _) => rest.len() < 20,
+        (17 | 58, _) => rest.len() < 8,
+        (44, [next, _, 0, 0..=7, ..]) => lacks_headers(*next, behind(8)),
+        (0 | 43 | 60, [next, len, ..]) => lacks_headers(*next, behind(8 + 8 * usize::from(*len))),
+        (51, [next, len, ..]) => lacks_headers(*next, behind(8 + 4 * usize::from(*len))),
+        (0 | 43 | 44 | 51 | 59 | 60, _) => false,
+        _ => rest.is_empty(),
     }
 }
 
@@ -333,14 +342,31 @@ impl Draft {
                 h
             }
         };
+        let mut payload: Vec<u8> =
+            (0..len).map(|i| (i as u8).wrapping_mul(7) ^ number.wrapping_mul(31)).collect();
+        let kinds = [6, 17, 253, 253, 60, 44, 51, 59];
+        let extended = how & 16 != 0;
+        for header in payload.chunks_exact_mut(8).take(if extended { 3 } else { 0 }) {
+            // The header of an extension of 8 octets, or of a few more.
+            header.copy_from_slice(&[
+                kinds[usize::from(header[7] & 7)],
+                header[6] & 1,
+                0,
+                header[5] & 9,
+                0,
+                0,
+                0,
+                0,
+            ]);
+        }
         Draft {
             family,
             id: u32::from(if near { which >> 7 } else { which >> 1 & 3 }),
             offset,
             more: place % 8 < 3,
             header,
-            next_header: [6, 17, 253, 253][usize::from(ecn & 3)],
-            payload: (0..len).map(|i| (i as u8).wrapping_mul(7) ^ number.wrapping_mul(31)).collect(),
+            next_header: kinds[usize::from(ecn & 3) + if extended { 4 } else { 0 }],
+            payload,
             payload_len: len + usize::from(ecn == 199),
         }
     }

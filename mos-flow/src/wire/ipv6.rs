@@ -50,12 +50,12 @@ impl FragmentHeader {
 }
 
 /// Protocol numbers of extension headers.
-pub(super) mod next {
-    pub(in crate::wire) const HOP_BY_HOP: u8 = 0;
-    pub(in crate::wire) const ROUTING: u8 = 43;
-    pub(in crate::wire) const FRAGMENT: u8 = 44;
-    pub(in crate::wire) const AUTHENTICATION: u8 = 51;
-    pub(in crate::wire) const DESTINATION: u8 = 60;
+pub(crate) mod next {
+    pub(crate) const HOP_BY_HOP: u8 = 0;
+    pub(crate) const ROUTING: u8 = 43;
+    pub(crate) const FRAGMENT: u8 = 44;
+    pub(crate) const AUTHENTICATION: u8 = 51;
+    pub(crate) const DESTINATION: u8 = 60;
     pub(in crate::wire) const MOBILITY: u8 = 135;
     pub(in crate::wire) const HIP: u8 = 139;
     pub(in crate::wire) const SHIM6: u8 = 140;
@@ -63,7 +63,7 @@ pub(super) mod next {
 
 /// Octets of an extension header of type `kind` whose second octet is `len`; `None` when it is not one that is
 /// walked over.
-pub(super) fn extension_len(kind: u8, len: u8) -> Option<usize> {
+pub(crate) fn extension_len(kind: u8, len: u8) -> Option<usize> {
     match kind {
         next::HOP_BY_HOP | next::ROUTING | next::DESTINATION | next::MOBILITY | next::HIP | next::SHIM6 => {
             Some((usize::from(len) + 1) * 8)

@@ -192,6 +192,45 @@ fn case_47_linux_wants_the_headers_in_a_first_ipv6_fragment() {
     }
 }
 
+/// How long the first fragment must be for the headers in it; 0 where any length will do. Of a first fragment Linux
+/// reads as much as is there, and refuses it only when it then knows what is missing.
+#[test]
+fn case_47_headers_of_extensions_are_among_them() {
+    // What follows the fragment header, octets, and the least length of those that are multiples of 8.
+    let cases: [(u8, &[u8], usize); 16] = [
+        (60, &[6, 0, 1, 4, 0, 0, 0, 0], 32),
+        (60, &[17, 0, 1, 4, 0, 0, 0, 0], 16),
+        (60, &[58, 0, 1, 4, 0, 0, 0, 0], 16),
+        (60, &[253, 0, 1, 4, 0, 0, 0, 0], 16),
+        (0, &[6, 1, 1, 12], 40),
+        (43, &[17, 2, 4, 0], 32),
+        (51, &[6, 4, 0, 0], 48), // in words: 24 octets, and 20 of TCP
+        (135, &[6, 3, 0, 0], 8),
+        (60, &[59, 9], 0),
+        (60, &[60, 9], 0), // a second one, of which not even the length is there
+        (60, &[60, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0], 40),
+        (44, &[6, 0, 0, 1, 0, 0, 0, 9], 32),
+        (44, &[6, 0, 0, 9, 0, 0, 0, 9], 0), // not the first one inside
+        (44, &[6, 0, 1, 0, 0, 0, 0, 9], 0),
+        (44, &[44, 0, 0, 1, 0, 0, 0, 9, 17, 0, 0, 0], 24),
+        (59, &[], 0),
+    ];
+    for (next, headers, least) in cases {
+        for len in (8..=56).step_by(8) {
+            let mut world = World::new(FragmentPolicy::Linux, Family::V6);
+            world.protocol = next;
+            let outcome = world.give((0, len, true, 'A'), |f| {
+                let known = headers.len().min(len);
+                f.payload[..known].copy_from_slice(&headers[..known]);
+            });
+            // Where the second header is not there, nobody knows what is missing.
+            let refused = (headers.len()..least).contains(&len);
+            let expected = if refused { Outcome::Dropped(FragmentDrop::HeaderChain) } else { Outcome::Held };
+            assert_eq!(outcome, expected, "{next} {headers:?} in {len}");
+        }
+    }
+}
+
 #[test]
 fn case_47_ping_of_death() {
     let far: [Piece; 3] = [(0, 65_000, true, 'A'), (65_000, 520, true, 'B'), (65_520, 100, false, 'C')];
@@ -200,6 +239,19 @@ fn case_47_ping_of_death() {
         let s = world.defrag.stats();
         assert_eq!(s.dropped[FragmentDrop::TooLarge], 1);
         assert_eq!(s.killed, u64::from(world.family == Family::V4), "that was the whole of it");
+    }
+    // An end beyond the largest packet takes an IPv4 datagram along, and is nothing to an IPv6 one.
+    let probe: [Piece; 5] = [
+        (0, 65_000, true, 'A'),
+        (65_000, 800, false, 'B'),
+        (65_000, 16, false, 'C'),
+        (0, 65_000, true, 'D'),
+        (65_000, 16, false, 'E'),
+    ];
+    for (family, completed_by) in [(Family::V4, vec![3]), (Family::V6, vec![2, 4])] {
+        let mut world = World::new(FragmentPolicy::Linux, family);
+        let completes = |i: &usize| world.play(&probe[*i..=*i]).len() == 1;
+        assert_eq!((0..5).filter(completes).collect::<Vec<_>>(), completed_by, "{family:?}");
     }
     // The kernel holds a datagram that is too large until its time is up, or something else ends it.
     let mut world = World::new(FragmentPolicy::Linux, Family::V4);
