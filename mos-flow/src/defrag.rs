@@ -24,7 +24,8 @@
 //!
 //! Deviations from Linux: datagrams are given up oldest first when memory is short, where Linux opens no new ones; one
 //! of more than [`MAX_RANGES`] pieces with holes between them, or [`MAX_FRAGMENTS`] that came out of order, is given
-//! up; the limit of 64 fragments of other datagrams between two of the same (`ipfrag_max_dist`) is not followed.
+//! up; the limit of 64 fragments of other datagrams between two of the same (`ipfrag_max_dist`) is not followed; "don't
+//! fragment" is never set in a complete datagram, where Linux notes with it that the largest fragment had it.
 //!
 //! # Invariants
 //! 1. Each datagram of the slab is in the table once, and in the queue of its family once, in the order of opening.

@@ -1,10 +1,13 @@
-//! What counts as right: the running kernel, and what was published.
+//! What counts as right: what a kernel was seen to do, and what was published. `tests/kernel_fragments.rs` asks the
+//! running kernel.
 
 use super::*;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-fn read(path: PathBuf) -> Option<Value> {
+/// A file of the shared oracles; `None`, and a word about it, where they are not there.
+fn oracle(name: &str) -> Option<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracles").join(name);
     match std::fs::read(&path) {
         Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
         Err(_) => {
@@ -12,11 +15,6 @@ fn read(path: PathBuf) -> Option<Value> {
             None
         }
     }
-}
-
-/// A file of the shared oracles; `None`, and a word about it, where they are not there.
-fn oracle(name: &str) -> Option<Value> {
-    read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracles").join(name))
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
@@ -61,40 +59,6 @@ fn linux_is_the_running_kernel() {
     }
     say(&format!("kernel: {} of {checked}", checked - differ));
     assert_eq!((checked, differ), (422 * 3, 0));
-}
-
-/// Random sequences, and the kernel's deliveries with the index of the fragment that completed each. `IP_FRAG_RANDOM` can
-/// name another file of them.
-#[test]
-fn linux_is_the_running_kernel_on_random_sequences() {
-    let elsewhere = std::env::var("IP_FRAG_RANDOM").ok().and_then(|path| read(path.into()));
-    let Some(random) = elsewhere.or_else(|| oracle("ip_frag_random.json")) else { return };
-    let (mut checked, mut datagrams) = (0, 0);
-    for case in list(&random, "cases") {
-        for (key, family) in ["v4", "v6"].into_iter().zip(FAMILIES) {
-            let mut world = World::new(FragmentPolicy::Linux, family);
-            let mut out = Vec::new();
-            for (i, f) in list(case, "fragments").enumerate() {
-                (world.ttl, world.ecn) = (number(&f[4]) as u8, number(&f[5]) as u8);
-                let fill = f[3].as_str().unwrap().chars().next().unwrap();
-                let piece = (number(&f[0]), number(&f[1]) as usize, number(&f[2]) == 1, fill);
-                if world.play(&[piece]).len() == 1 {
-                    let tos_ttl = [world.defrag.datagram()[1], world.defrag.datagram()[8]];
-                    out.push((i, world.text(), tos_ttl));
-                }
-            }
-            let expected: Vec<_> =
-                list(case, key).map(|d| (number(&d[0]) as usize, d[1].as_str().unwrap())).collect();
-            assert!(out.iter().map(|(i, text, _)| (*i, text.as_str())).eq(expected), "{key} {out:?} {case}");
-            if family == Family::V4 {
-                let expected = list(case, "v4_tos_ttl").map(|d| [number(&d[0]) as u8, number(&d[1]) as u8]);
-                assert!(out.iter().map(|(_, _, tos_ttl)| *tos_ttl).eq(expected), "{case}");
-            }
-            (checked, datagrams) = (checked + 1, datagrams + out.len());
-        }
-    }
-    say(&format!("kernel: {checked} random sequences with {datagrams} datagrams"));
-    assert!(checked > 0 && datagrams > 0);
 }
 
 /// Novak and Sturges' seventeen fragments.
