@@ -3,14 +3,16 @@
 //! It times the values of a slab by their indices, at most one timer for each, and costs a [`Link`] of sixteen octets a
 //! value. Time is counted in ticks of [`TICK_US`] microseconds. A timer goes to the level of the highest six-bit digit in
 //! which its deadline differs from the present, and moves down as that digit comes up; bitmaps tell which slots are
-//! occupied, so a jump of the clock costs no more than the timers it passes. A timer never fires early, at most one tick late, and never in
-//! the tick in which it was started: a handler that starts itself again makes no loop.
+//! occupied, so a jump of the clock costs no more than the timers it passes. A timer never fires early, and
+//! never in the tick in which it was started: a handler that starts itself again makes no loop. It fires at most one tick
+//! late, unless there is a crowd: no more than [`BATCH`] timers are moved in a tick, so that millions that come up together
+//! make no pause, and a timer fires one tick later for each [`BATCH`] that are moved before it.
 //!
 //! Timers that all run for the same time need no wheel: they can stand in a [queue](Wheel::enqueue), whose oldest is found
 //! at once.
 //!
 //! # Invariants
-//! 1. Every timer is in the list of exactly one slot, in the queue, or in the list of those due.
+//! 1. Every timer is in the list of exactly one slot, in the queue, in a list of those on the move, or of those due.
 //! 2. A timer at level `l` is in a slot above the present digit of that level, with all higher digits equal.
 //! 3. A slot's bit is set exactly when its list is not empty.
 //! 4. Deadlines in the queue ascend.
@@ -23,6 +25,9 @@ use core::fmt;
 /// Microseconds in a tick.
 pub const TICK_US: u64 = 1024;
 
+/// Timers that are moved in one tick at the most. A tenth of a tick's time, roughly.
+pub const BATCH: usize = 2048;
+
 const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 /// Enough digits for the tick after the largest instant.
@@ -33,6 +38,8 @@ const HEAD: u32 = 1 << 31;
 /// The list of timers whose time has come; those below are `level * SLOTS + slot`.
 const DUE: u32 = (LEVELS * SLOTS) as u32;
 const QUEUE: u32 = DUE + 1;
+/// The first of the lists of timers on the move, one for each level.
+const MOVING: u32 = QUEUE + 1;
 
 /// The place of one index in the wheel's lists.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +62,8 @@ pub struct Wheel<M: Memory> {
     heads: [[u32; SLOTS]; LEVELS],
     bits: [u64; LEVELS],
     due: u32,
+    /// What was in the slot of each level that came up last, and has yet to move down.
+    moving: [u32; LEVELS],
     /// First and last of the queue.
     queue: (u32, u32),
     /// The present tick: everything up to it has been moved to `due`.
@@ -76,6 +85,7 @@ impl<M: Memory> Wheel<M> {
             heads: [[NONE; SLOTS]; LEVELS],
             bits: [0; LEVELS],
             due: NONE,
+            moving: [NONE; LEVELS],
             queue: (NONE, NONE),
             now: 0,
             len: 0,
@@ -175,6 +185,9 @@ impl<M: Memory> Wheel<M> {
 
     /// The next tick at which something is to be done.
     fn next_tick(&self) -> Option<u64> {
+        if self.moving != [NONE; LEVELS] {
+            return Some(self.now + 1);
+        }
         let slot = self.next_slot().map(|(_, _, tick)| tick);
         let queue = self.links.get(self.queue.0 as usize).map(|l| l.deadline);
         slot.into_iter().chain(queue).min()
@@ -193,6 +206,7 @@ impl<M: Memory> Wheel<M> {
             if let Some((level, slot, _)) = slot {
                 self.open(level, slot);
             }
+            self.move_some();
         }
     }
 
@@ -218,14 +232,32 @@ impl<M: Memory> Wheel<M> {
         })
     }
 
-    /// Moves the timers of a slot whose time has come to where they belong now.
+    /// The time of a slot has come: its timers are to move to where they belong now.
     fn open(&mut self, level: usize, slot: usize) {
-        let mut index = core::mem::replace(&mut self.heads[level][slot], NONE);
+        // What is left of the slot before it goes first.
+        while self.move_one(level) {}
+        let first = core::mem::replace(&mut self.heads[level][slot], NONE);
         self.bits[level] &= !(1 << slot);
-        while let Some(&Link { next, deadline, .. }) = self.links.get(index as usize) {
-            self.link(index, deadline);
-            index = next;
+        self.moving[level] = first;
+        self.edit(first, |l| l.prev = HEAD | (MOVING + level as u32));
+    }
+
+    fn move_some(&mut self) {
+        let mut left = BATCH;
+        for level in 0..LEVELS {
+            while left > 0 && self.move_one(level) {
+                left -= 1;
+            }
         }
+    }
+
+    /// Moves a timer to where it belongs. Returns whether there was one.
+    fn move_one(&mut self, level: usize) -> bool {
+        let index = self.moving[level];
+        let Some(&Link { deadline, .. }) = self.links.get(index as usize) else { return false };
+        self.unlink(index);
+        self.link(index, deadline);
+        true
     }
 
     /// Puts a timer that is in no list into the one that its deadline belongs to.
@@ -250,6 +282,7 @@ impl<M: Memory> Wheel<M> {
         match list {
             DUE => &mut self.due,
             QUEUE => &mut self.queue.0,
+            MOVING.. => &mut self.moving[(list - MOVING) as usize],
             _ => &mut self.heads[list as usize / SLOTS][list as usize % SLOTS],
         }
     }
@@ -370,6 +403,45 @@ mod tests {
         assert_eq!(fired.remove(0), 0);
         fired.sort_unstable();
         assert_eq!((fired, w.oldest(), w.len()), (std::vec![1, 3], None, 0));
+    }
+
+    #[test]
+    fn a_crowd_makes_no_pause() {
+        // One of them is moved twice: down, and when it is due.
+        const CROWD: u32 = 5 * BATCH as u32 - 2;
+        let mut w = wheel(CROWD as usize + 1);
+        // All behind one digit of the third level, at a time of its own each.
+        for n in 0..CROWD {
+            w.start(n, Instant((4096 + 1000 + u64::from(n % 500)) * TICK_US));
+        }
+        w.start(CROWD, Instant(4098 * TICK_US));
+        let mut moved = 0;
+        for tick in 4096..4102 {
+            assert_eq!(w.poll(Instant(tick * TICK_US)), (tick == 4098).then_some(CROWD));
+            let left = w.moving.iter().filter(|first| **first != NONE).count();
+            moved += usize::from(left == 0);
+        }
+        assert_eq!(moved, 2, "five batches in five ticks");
+        let fired = (4102..5600).map(|tick| {
+            let mut fired = 0;
+            while let Some(n) = w.poll(Instant(tick * TICK_US)) {
+                assert_eq!(u64::from(n % 500) + 5096, tick, "to the tick");
+                fired += 1;
+            }
+            fired
+        });
+        assert_eq!(fired.sum::<u32>(), CROWD);
+        // More than a batch that is due at once: the rest a tick later.
+        for n in 0..CROWD {
+            w.start(n, Instant(6000 * TICK_US));
+        }
+        let mut fired = [0; 6];
+        for (tick, fired) in (6000..).zip(&mut fired) {
+            while w.poll(Instant(tick * TICK_US)).is_some() {
+                *fired += 1;
+            }
+        }
+        assert_eq!(fired, [BATCH, BATCH, BATCH, BATCH, BATCH - 2, 0]);
     }
 
     proptest! {

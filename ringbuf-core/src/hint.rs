@@ -30,6 +30,8 @@ pub fn prefetch_all<T>(value: &T) {
     for line in 0..lines {
         prefetch_address(start.wrapping_add(64 * line));
     }
+    // What begins inside of a line may end in one more.
+    prefetch_address(start.wrapping_add(size_of::<T>().saturating_sub(1)));
 }
 
 #[cfg(test)]
