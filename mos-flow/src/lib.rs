@@ -5,7 +5,11 @@
 //! socket: time and packets come in as arguments.
 //!
 //! ```text
-//!   frames ──► [`wire`] parse ──► [`key`] hash ──► [`table`] ──► Flow ──► tcp_reasm::Conn ──► [`buffers`]
+//!   frames ──► [`wire`] walk ──► [`key`] hash ──► [`table`] ──► [`flow`] ──► tcp_reasm::Conn ──► [`buffers`]
+//!                │    ▲                                            │
+//!            fragments │ datagrams            [`timer`], [`evict`] ─┤
+//!                ▼    │                                            │
+//!               [`defrag`]                                         │
 //!                                                                  │
 //!      handlers ◄── [`context`] ◄── [`event`] ◄── sockets ([`socket`], [`monitor`], [`filter`])
 //! ```

@@ -42,7 +42,7 @@ mod tunnel;
 mod vlan;
 
 #[cfg(test)]
-mod craft;
+pub(crate) mod craft;
 
 pub use link::{LinkType, MAX_LABELS};
 pub use packet::{Family, Fragment, Packet};

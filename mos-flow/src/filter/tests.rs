@@ -195,6 +195,34 @@ fn a_later_fragment_has_no_header_of_its_protocol() {
     assert!(holds("tcp and not port 80 and not tcp[13] & 2 != 0 and ip[6:2] & 0x1fff = 1"));
 }
 
+/// What carries a packet changes nothing about it: TCP from 10.0.0.1 or fd00::1, port 1000, to port 80.
+#[test]
+fn vlans_labels_and_tunnels_are_looked_through() {
+    use crate::wire::craft::{core4, core6, ethernet, ipv4, label, tag, udp};
+    let vxlan = [&[8, 0, 0, 0, 0, 0, 7, 0][..], &ethernet(false, 0x86dd, &core6(false))].concat();
+    let frames = [
+        ("plain", ethernet(false, 0x0800, &core4(false))),
+        ("vlan", ethernet(false, 0x8100, &tag(42, 0x0800, &core4(false)))),
+        ("mpls", ethernet(false, 0x8847, &[&label(99, true)[..], &core4(false)].concat())),
+        ("ip in ip", ethernet(false, 0x0800, &ipv4(false, (8, 9), 4, &core4(false)))),
+        ("vxlan", ethernet(false, 0x0800, &ipv4(false, (8, 9), 17, &udp((1, 4789), &vxlan)))),
+    ];
+    let cases: &[(&str, [bool; 5])] = &[
+        ("tcp dst port 80 and tcp[2:2] = 80 and tcp[13] & 0x10 != 0", [true; 5]),
+        ("src host 10.0.0.1 and ip[9] = 6", [true, true, true, true, false]),
+        ("ip6 and src host fd00::1 and ip6[6] = 6", [false, false, false, false, true]),
+        ("udp or host 10.0.0.8", [false; 5]),
+        ("vlan 42", [false, true, false, false, false]),
+        ("mpls 99", [false, false, true, false, false]),
+        ("mpls and not mpls 98", [false, false, true, false, false]),
+        ("ether[12:2] = 0x8100", [false, true, false, false, false]),
+    ];
+    for (expression, expected) in cases {
+        let found = frames.each_ref().map(|(_, frame)| matches(expression, frame));
+        assert_eq!(found, *expected, "{expression} in {:?}", frames.each_ref().map(|(name, _)| *name));
+    }
+}
+
 #[test]
 fn without_ethernet_there_are_no_addresses_of_it() {
     let data = &frames()[3][14..];

@@ -6,25 +6,25 @@ use crate::reason::DropReason;
 use std::vec::Vec;
 
 /// Which way a packet goes: addresses, ports and what else differs by direction are swapped.
-pub(super) type Back = bool;
+pub(crate) type Back = bool;
 
 fn pair<T>(back: Back, one: T, other: T) -> [T; 2] {
     if back { [other, one] } else { [one, other] }
 }
 
 /// An Ethernet frame between two stations.
-pub(super) fn ethernet(back: Back, kind: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ethernet(back: Back, kind: u16, payload: &[u8]) -> Vec<u8> {
     let [dst, src] = pair(back, [2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 9]);
     [&dst[..], &src, &kind.to_be_bytes(), payload].concat()
 }
 
 /// A tag and what follows it.
-pub(super) fn tag(id: u16, kind: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn tag(id: u16, kind: u16, payload: &[u8]) -> Vec<u8> {
     [&(0xa000 | id).to_be_bytes()[..], &kind.to_be_bytes(), payload].concat()
 }
 
 /// An IPv4 packet from 10.0.0.`ends.0` to 10.0.0.`ends.1`. Its checksum is left out.
-pub(super) fn ipv4(back: Back, ends: (u8, u8), protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(back: Back, ends: (u8, u8), protocol: u8, payload: &[u8]) -> Vec<u8> {
     let [src, dst] = pair(back, ends.0, ends.1);
     let [high, low] = (20 + payload.len() as u16).to_be_bytes();
     let header = [0x45, 0, high, low, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, src, 10, 0, 0, dst];
@@ -42,7 +42,7 @@ pub(super) fn ipv6(back: Back, ends: (u8, u8), next: u8, payload: &[u8]) -> Vec<
 }
 
 /// A UDP datagram without a checksum. The source port of one that goes to a server is any.
-pub(super) fn udp(ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let len = 8 + payload.len() as u16;
     let header: Vec<u8> = [ports.0, ports.1, len, 0].into_iter().flat_map(u16::to_be_bytes).collect();
     [&header, payload].concat()
@@ -59,17 +59,17 @@ pub(super) fn tcp(back: Back, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The packet that tests look for inside of others: TCP over IPv4.
-pub(super) fn core4(back: Back) -> Vec<u8> {
+pub(crate) fn core4(back: Back) -> Vec<u8> {
     ipv4(back, (1, 2), 6, &tcp(back, b"payload"))
 }
 
 /// As [`core4`], over IPv6.
-pub(super) fn core6(back: Back) -> Vec<u8> {
+pub(crate) fn core6(back: Back) -> Vec<u8> {
     ipv6(back, (1, 2), 6, &tcp(back, b"payload"))
 }
 
 /// An MPLS label stack entry.
-pub(super) fn label(label: u32, bottom: bool) -> [u8; 4] {
+pub(crate) fn label(label: u32, bottom: bool) -> [u8; 4] {
     (label << 12 | u32::from(bottom) << 8 | 64).to_be_bytes()
 }
 
