@@ -1,4 +1,9 @@
 //! Memory of the streams: a pool of chunks, and one record for each stream that holds octets.
+//!
+//! # Invariants
+//! 1. A record belongs to one stream of a connection that is awake and names it.
+//! 2. A stream without a record holds no octets: its window has an empty run.
+//! 3. No stream has more chunks than its part.
 
 use crate::memory::Memory;
 use crate::slab::{Id, Reuse, Slab, Slot};
@@ -116,9 +121,10 @@ impl<M: Memory> Buffers<M> {
         copied
     }
 
-    /// Whether the pool has less than what one segment may need.
-    pub(crate) fn is_short(&self) -> bool {
-        self.pool.used() + 2 > self.pool.capacity()
+    /// Whether the pool has less than what a segment of `octets` may need, a table among it.
+    pub(crate) fn is_short_for(&self, octets: u32) -> bool {
+        let chunks = octets / ringbuf_core::chunk::CHUNK as u32 + 2;
+        self.pool.used().saturating_add(chunks) > self.pool.capacity()
     }
 
     /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were, and whether nothing is held

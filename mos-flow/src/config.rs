@@ -31,11 +31,16 @@ pub struct Config {
     /// Connections tracked at once.
     pub max_flows: usize,
     /// Handshakes tracked at once: with one more, the oldest gives way. So a flood of SYNs leaves the rest of the table to
-    /// connections that are established. `None` is half of `max_flows`.
+    /// connections that are established. One of which only the client was heard is a handshake as long as that is so: a
+    /// capture of one side has as many connections as this. `None` is half of `max_flows`.
     pub max_embryonic: Option<usize>,
-    /// Connections that are awake at once (see [`flow`](crate::flow)): in a handshake, with octets held, or about to end.
-    /// `None` is `max_flows`, with which there is always room.
+    /// Connections that are awake at once (see [`flow`](crate::flow)): with octets held or expected, or in the burst at hand.
+    /// With [`Retention::Ring`] those are all that ever had octets to keep. `None` is `max_flows`, with which there is always
+    /// room; without room a segment is counted as [`AwakeFull`](crate::DropReason::AwakeFull).
     pub max_awake: Option<usize>,
+    /// Connections that are left awake although they could rest, in case they are needed again soon; of use up to about
+    /// what a second-level cache holds, 300 octets each. It changes nothing else.
+    pub at_ease: usize,
     /// Which connection gives way to a new one when the table is full.
     pub eviction: &'static dyn Evict,
     /// Sockets: monitors, and one for each connection and monitor that matches it.
@@ -90,6 +95,7 @@ impl Default for Config {
             max_flows: 1 << 16,
             max_embryonic: None,
             max_awake: None,
+            at_ease: 2048,
             eviction: &EmbryonicThenIdle::DEFAULT,
             max_sockets: 1 << 17,
             max_monitors: 16,
@@ -154,11 +160,6 @@ impl fmt::Display for ConfigError {
 impl core::error::Error for ConfigError {}
 
 impl Config {
-    /// See `max_embryonic`.
-    pub(crate) fn embryonic_limit(&self) -> usize {
-        self.max_embryonic.unwrap_or(self.max_flows.div_ceil(2))
-    }
-
     /// See `max_awake`.
     pub(crate) fn awake_limit(&self) -> usize {
         self.max_awake.unwrap_or(self.max_flows)
@@ -183,7 +184,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = [
             ("max_flows", self.max_flows, 1),
-            ("max_embryonic", self.embryonic_limit(), 1),
+            ("max_embryonic", self.max_embryonic.unwrap_or(1), 1),
             ("max_awake", self.awake_limit(), 1),
             ("max_sockets", self.max_sockets, 1),
             ("max_monitors", self.max_monitors, 1),

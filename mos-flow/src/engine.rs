@@ -21,6 +21,9 @@
 
 mod admit;
 
+#[cfg(any(test, feature = "_model"))]
+mod check;
+
 mod crowd;
 
 mod datagram;
@@ -45,7 +48,7 @@ use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
 use crate::flow::{Flow, Flows, Live};
 use crate::key::{FlowKey, KeyHasher};
-use crate::memory::{DefaultMemory, Memory};
+use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::packet::{Frame, PacketView, Verdict};
 use crate::reason::DropReason;
@@ -173,6 +176,8 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) clock: Clock,
     /// First and last connection with new data that was not announced.
     pending: (Id, Id),
+    /// Connections that had a packet in this burst, and are to rest after it.
+    to_settle: heapless::Vec<Id, BURST>,
     /// Connections that are only remembered (see `Config::linger`).
     lingering: usize,
     /// Connections whose handshake is not complete.
@@ -228,6 +233,12 @@ impl<A, M: Memory> Engine<A, M> {
         if arrays.buckets.is_empty() {
             return Err(ConfigError::Zero("buckets"));
         }
+        if arrays.timers.capacity() < arrays.flows.capacity() {
+            return Err(ConfigError::TooSmall("timers"));
+        }
+        if arrays.alarm_timers.capacity() < arrays.alarms.capacity() {
+            return Err(ConfigError::TooSmall("alarm_timers"));
+        }
         Ok(Engine {
             walker: Walker::new(config.hash_seed)
                 .vlans_in_key(config.vlans_in_key)
@@ -241,6 +252,7 @@ impl<A, M: Memory> Engine<A, M> {
             flows: Flows::new(
                 arrays.flows,
                 arrays.live,
+                config.at_ease,
                 config.window().ok_or(ConfigError::TooLarge("ring_octets"))?,
             ),
             wheel: Wheel::new(arrays.timers),
@@ -251,6 +263,7 @@ impl<A, M: Memory> Engine<A, M> {
             stats: Stats::default(),
             clock: Clock::default(),
             pending: (Id::NONE, Id::NONE),
+            to_settle: heapless::Vec::new(),
             lingering: 0,
             embryonic: 0,
             hand: 0,

@@ -8,7 +8,7 @@ use core::time::Duration;
 pub enum Stage {
     /// It ended and is only remembered (`Config::linger`).
     Ended,
-    /// Its handshake is not complete.
+    /// Its handshake is not complete, or only one side was heard.
     Embryonic,
     /// Both sides have taken part in it.
     Established,

@@ -3,7 +3,8 @@
 //! Of ten million connections nearly all are silent at any moment, and hold no octets. Such a connection is *at rest*: all
 //! of it is in its [`Flow`], the state of both ends in the short form of [`PackedConn`]. When a segment comes it *wakes*: it
 //! gets a [`Live`] record with its [`Conn`] in full. After the burst it goes to rest again if it can, and if there are more
-//! live records than a cache holds; so few connections stay awake, and many cost little.
+//! live records than a cache holds; so few connections stay awake, and many cost little. When there is no live record left,
+//! others that can are put to rest first.
 //!
 //! # Invariants
 //! 1. A flow is at rest, or it has exactly one live record, which names it.
@@ -17,7 +18,7 @@ use crate::time::Instant;
 use core::fmt;
 use ringbuf_core::Overlap;
 use ringbuf_core::window::Window;
-use tcp_reasm::{Conn, PackedConn, Side, Sides, Timers};
+use tcp_reasm::{Conn, PackedConn, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
 
 /// Why a connection ended.
@@ -37,9 +38,6 @@ pub enum EndReason {
     /// Nothing was heard of it for too long.
     TimedOut,
 }
-
-/// Live records that are left to their flows, in case they are needed again soon. About what a second-level cache holds.
-const AT_EASE: usize = 2048;
 
 /// One connection. Public only so that memory for it can be lent.
 #[derive(Debug)]
@@ -73,7 +71,7 @@ const _: () = assert!(size_of::<Slot<Flow>>() == 160);
 pub(crate) enum Mark {
     /// The endpoint with the low address is the client.
     ClientIsLow = 1,
-    /// Its handshake is not complete.
+    /// Its handshake is not complete, or only one side was heard.
     Embryonic = 2,
     /// A socket stopped watching; perhaps no one is left.
     Stopped = 4,
@@ -85,6 +83,8 @@ pub(crate) enum Mark {
     ClientBuffered = 32,
     /// The octets of the stream that the server receives are kept.
     ServerBuffered = 64,
+    /// The server was heard.
+    Answered = 128,
 }
 
 impl Mark {
@@ -100,16 +100,21 @@ impl Mark {
 /// What a connection has besides while it is awake. Public only so that memory for it can be lent.
 #[derive(Debug)]
 pub struct Live {
+    /// The flow that it belongs to.
+    owner: u32,
     pub(crate) conn: Conn,
     /// What happened when, in running time.
     pub(crate) timers: Timers<Instant>,
     /// Memory of the stream each side receives.
     pub(crate) buffers: Sides<Id>,
-    /// Next in the list of connections with something to do after the burst.
+    /// Neighbours in the list of connections with something to do after the burst.
     pub(crate) next_pending: Id,
+    pub(crate) previous_pending: Id,
     /// Streams with octets that were not announced yet.
     pub(crate) pending: Sides<bool>,
     pub(crate) in_pending_list: bool,
+    /// It is looked at: it must not go to rest.
+    pub(crate) pinned: bool,
 }
 
 impl Flow {
@@ -155,6 +160,11 @@ impl Flow {
         self.number.get()
     }
 
+    /// Whether it rests in its handshake: what it says, not what was heard.
+    pub(crate) fn is_embryonic_at_rest(&self) -> bool {
+        self.rest.is_some_and(|rest| rest.is_embryonic())
+    }
+
     /// When its last packet came, in running time, while it is at rest.
     fn last(&self) -> Instant {
         Instant(self.last.get())
@@ -167,15 +177,24 @@ impl Flow {
 }
 
 impl Live {
-    fn new(conn: Conn, timers: Timers<Instant>) -> Self {
+    fn new(owner: u32, conn: Conn, timers: Timers<Instant>) -> Self {
         Live {
+            owner,
             conn,
             timers,
             buffers: Sides::from_fn(|_| Id::NONE),
             next_pending: Id::NONE,
+            previous_pending: Id::NONE,
             pending: Sides::default(),
             in_pending_list: false,
+            pinned: false,
         }
+    }
+
+    /// Nothing of it needs the long record, whatever may be said of the connection.
+    fn is_free(&self) -> bool {
+        let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE;
+        !(self.pinned || self.in_pending_list || holds || self.timers.has_holes())
     }
 }
 
@@ -183,8 +202,21 @@ impl Live {
 pub(crate) struct Flows<M: Memory> {
     flows: Slab<Flow, M>,
     live: Slab<Live, M>,
+    /// Where the search for a connection that can go to rest goes on.
+    hand: u32,
+    /// Live records that are left to their flows, in case they are needed again soon.
+    at_ease: usize,
     /// An empty window, as every stream begins with.
     window: Window,
+}
+
+/// What there is no more of for a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoFlow {
+    /// Records of connections.
+    Flows,
+    /// Live records.
+    Live,
 }
 
 impl<M: Memory> fmt::Debug for Flows<M> {
@@ -194,8 +226,19 @@ impl<M: Memory> fmt::Debug for Flows<M> {
 }
 
 impl<M: Memory> Flows<M> {
-    pub(crate) fn new(flows: M::Of<Slot<Flow>>, live: M::Of<Slot<Live>>, window: Window) -> Self {
-        Flows { flows: Slab::new(flows, Reuse::Newest), live: Slab::new(live, Reuse::Newest), window }
+    pub(crate) fn new(
+        flows: M::Of<Slot<Flow>>,
+        live: M::Of<Slot<Live>>,
+        at_ease: usize,
+        window: Window,
+    ) -> Self {
+        Flows {
+            flows: Slab::new(flows, Reuse::Newest),
+            live: Slab::new(live, Reuse::Newest),
+            hand: 0,
+            at_ease,
+            window,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -210,22 +253,29 @@ impl<M: Memory> Flows<M> {
     /// Whether live records have become so many that connections go to rest when they can.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
-        self.live.len() > AT_EASE.min(self.live.capacity() / 2)
+        self.live.len() > self.at_ease.min(self.live.capacity() / 2)
     }
 
     pub(crate) fn window(&self) -> Window {
         self.window
     }
 
-    /// Adds a connection that is awake. `None` when there is no room.
-    pub(crate) fn insert(&mut self, mut flow: Flow, conn: Conn, now: Instant) -> Option<Id> {
-        let live = self.live.insert(Live::new(conn, Timers::new(now))).ok()?;
-        flow.live = live.index();
-        let inserted = self.flows.insert(flow).ok();
-        if inserted.is_none() {
-            self.live.remove(live);
+    /// The most connections there can be.
+    pub(crate) fn capacity(&self) -> usize {
+        self.flows.capacity()
+    }
+
+    /// Adds a connection that is awake.
+    pub(crate) fn insert(&mut self, flow: Flow, conn: Conn, now: Instant) -> Result<Id, NoFlow> {
+        let id = self.flows.insert(flow).map_err(|_| NoFlow::Flows)?;
+        let Ok(live) = self.live.insert(Live::new(id.index(), conn, Timers::new(now))) else {
+            self.flows.remove(id);
+            return Err(NoFlow::Live);
+        };
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.live = live.index();
         }
-        inserted
+        Ok(id)
     }
 
     pub(crate) fn remove(&mut self, id: Id) -> Option<Flow> {
@@ -325,18 +375,54 @@ impl<M: Memory> Flows<M> {
         let Some(rest) = flow.rest else { return false };
         let mut timers = Timers::new(began(flow).unwrap_or(flow.last()));
         timers.on_segment(flow.last());
-        let live = Live::new(rest.unpack(&self.window), timers);
+        let live = Live::new(id.index(), rest.unpack(&self.window), timers);
         let Ok(live) = self.live.insert(live) else { return false };
         flow.live = live.index();
         true
+    }
+
+    /// The next connections that may be able to go to rest, round and round: each call goes on where the last one ended.
+    pub(crate) fn next_awake(&mut self) -> Option<Id> {
+        let live = self.live.next_from(&mut self.hand, Live::is_free)?;
+        self.flows.id_at(self.live.get(live)?.owner)
+    }
+
+    /// What the short record of a connection at rest says.
+    pub(crate) fn rest_of<'a>(&self, flow: &'a Flow) -> Option<&'a PackedConn> {
+        flow.rest.as_ref().filter(|_| flow.live == NONE)
+    }
+
+    /// Both sides are CLOSED now. Returns which of them changed.
+    pub(crate) fn expire(&mut self, id: Id) -> Sides<Option<State>> {
+        if let Some(live) = self.live_mut(id) {
+            return live.conn.expire();
+        }
+        let window = self.window;
+        let Some((flow, mut conn)) = self.conn(id).and_then(|conn| Some((self.get_mut(id)?, conn))) else {
+            return Sides::default();
+        };
+        let changed = conn.expire();
+        flow.rest = PackedConn::pack(&conn, &window).or(flow.rest);
+        changed
+    }
+
+    /// Something came of a connection now.
+    pub(crate) fn touch(&mut self, id: Id, now: Instant) {
+        match self.live_mut(id) {
+            Some(live) => live.timers.on_segment(now),
+            None => {
+                if let Some(flow) = self.get_mut(id) {
+                    flow.last = now.0.into();
+                }
+            }
+        }
     }
 
     /// Puts a connection to rest, if nothing about it needs more than the short record.
     pub(crate) fn settle(&mut self, id: Id) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         let Some(live) = self.live.at(flow.live) else { return };
-        let holds = live.in_pending_list || live.buffers != Sides::from_fn(|_| Id::NONE);
-        if holds || live.timers.has_holes() {
+        if !live.is_free() {
             return;
         }
         if let Some(rest) = PackedConn::pack(&live.conn, &self.window) {

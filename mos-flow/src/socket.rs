@@ -3,6 +3,12 @@
 //! A *raw* socket sees every packet once. A *stream* socket is a template: a SYN that its filter matches opens an
 //! *active* socket, one for each connection and template, with the template's handlers as they are at that moment.
 //! Active sockets live until the connection's last event.
+//!
+//! # Invariants
+//! 1. An active socket is in the ring of exactly one connection, which closes it before it goes: so places lead from one
+//!    to the other, without generations.
+//! 2. The sockets of a connection are in the order of their monitors, no more than one for each.
+//! 3. A set of handlers knows how many sockets have it, and goes with the last one.
 
 use crate::config::MAX_MONITORS;
 use crate::context::Handler;
@@ -277,6 +283,20 @@ impl<A, M: Memory> Sockets<A, M> {
 
     pub(crate) fn len(&self) -> usize {
         self.sockets.len()
+    }
+
+    /// Sets of handlers and filters belong to sockets that exist.
+    #[cfg(any(test, feature = "_model"))]
+    #[allow(clippy::missing_panics_doc)]
+    pub(crate) fn check(&self) {
+        let users = |set: u32| {
+            self.sockets.ids().filter(|id| self.sockets.get(*id).is_some_and(|s| s.listeners == set)).count()
+        };
+        for id in self.listeners.ids() {
+            let set = self.listeners.get(id).map_or(0, |set| set.users as usize);
+            assert!(set > 0 && set == users(id.index()), "users of a set are counted");
+        }
+        assert_eq!(self.filters.len(), self.monitor_count, "filters are those of monitors");
     }
 
     /// Opens a raw or stream socket.

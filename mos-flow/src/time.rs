@@ -15,10 +15,10 @@ impl Instant {
     }
 }
 
-/// Forward steps of frames up to here are believed; a larger one is a jump.
-const LONGEST_STEP: u64 = 3_600_000_000;
-/// Backward steps up to here are waited out; a larger one is a jump.
-const LONGEST_STEP_BACK: u64 = 10_000_000;
+/// Forward steps of frames up to here are believed; a larger one is a jump. An hour, an arbitrary figure.
+const LONGEST_STEP_US: u64 = 3_600_000_000;
+/// Backward steps up to here are waited out; a larger one is a jump. Ten seconds, an arbitrary figure.
+const LONGEST_STEP_BACK_US: u64 = 10_000_000;
 
 /// A clock that is told the time, and whose running time neither goes back nor leaps.
 ///
@@ -30,7 +30,13 @@ pub(crate) struct Clock {
     running: Instant,
     /// A frame has told the time.
     started: bool,
+    /// What was shown before the last jump: the time that a caller waits for may still be that one.
+    before_jump: Option<Instant>,
 }
+
+/// The longest wait that is believed: a century. Who says more only wants everything to end, and running time has a long way
+/// to go from there.
+const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What a clock made of the time it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,20 +71,34 @@ impl Clock {
             self.shown = told;
             return Tick::Forward;
         }
-        if (1..=LONGEST_STEP_BACK).contains(&behind) {
+        if (1..=LONGEST_STEP_BACK_US).contains(&behind) {
             return Tick::StepBack;
         }
-        if ahead > LONGEST_STEP || behind > 0 {
-            self.shown = told;
+        if ahead > LONGEST_STEP_US || behind > 0 {
+            self.before_jump = Some(core::mem::replace(&mut self.shown, told));
             return Tick::Jump;
         }
-        self.pass_to(told);
+        self.before_jump = None;
+        self.step_to(told);
         Tick::Forward
     }
 
-    /// Takes the time of a caller who waited for it: any step forward is believed.
+    /// Takes the time of a caller who waited for it: any step forward is believed. When a frame has just told a time far
+    /// away, that was wrong if the caller's goes on from the time before.
     pub(crate) fn pass_to(&mut self, told: Instant) {
-        self.running = self.running + told.since(self.shown);
+        let ahead = |from: Instant| micros(told.since(from));
+        if let Some(before) = self.before_jump.take()
+            && told >= before
+            && ahead(before) <= LONGEST_STEP_US
+            && (told < self.shown || ahead(self.shown) > LONGEST_STEP_US)
+        {
+            self.shown = before;
+        }
+        self.step_to(told);
+    }
+
+    fn step_to(&mut self, told: Instant) {
+        self.running = self.running + told.since(self.shown).min(LONGEST_WAIT);
         self.shown = self.shown.max(told);
     }
 }
@@ -124,7 +144,7 @@ mod tests {
             (50 * year + 2, Tick::StepBack, 0),
             (50 * year + 9, Tick::Forward, 2),
             (51 * year, Tick::Jump, 0),
-            (51 * year + LONGEST_STEP, Tick::Forward, LONGEST_STEP),
+            (51 * year + LONGEST_STEP_US, Tick::Forward, LONGEST_STEP_US),
             (49 * year, Tick::Jump, 0),
             (49 * year + 1, Tick::Forward, 1),
             (u64::MAX, Tick::Jump, 0),
@@ -138,7 +158,8 @@ mod tests {
             assert_eq!(c.shown().0, if tick == Tick::StepBack { 50 * year + 7 } else { time });
         }
         assert_eq!(c.show(c.running() + Duration::from_secs(1)), Instant(u64::MAX));
-        let (mut c, before) = (Clock { shown: Instant(5), running: Instant(3), started: true }, Instant(3));
+        let (mut c, before) =
+            (Clock { shown: Instant(5), running: Instant(3), started: true, before_jump: None }, Instant(3));
         c.pass_to(Instant(4));
         assert_eq!((c.shown(), c.running()), (Instant(5), before));
         c.pass_to(Instant(5 + year));

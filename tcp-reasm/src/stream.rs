@@ -97,10 +97,9 @@ impl Stream {
         }
     }
 
-    /// Nothing that was received is held any more.
+    /// Nothing that was received is held any more. What came early still waits, at the receiver.
     pub(crate) fn shed(&mut self) {
         self.window = self.window.restarted_at(self.window.next());
-        self.holds_early = false;
     }
 
     /// The window over the octets.

@@ -104,6 +104,11 @@ impl<T: Copy + Ord + Add<Duration, Output = T>> Timers<T> {
         self.last = now;
     }
 
+    /// The handshake begins again: its time counts from now.
+    pub fn begin_again(&mut self, now: T) {
+        self.began = now;
+    }
+
     /// When the connection as a whole is to be given up; `None` when both sides are CLOSED, so that nothing is left to
     /// wait for.
     pub fn end(&self, conn: &Conn, timeouts: &Timeouts) -> Option<(Timer, T)> {

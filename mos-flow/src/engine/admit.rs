@@ -1,7 +1,8 @@
 //! A segment of an unknown connection: a new one, or an orphan.
 
 use super::{Engine, Passage};
-use crate::flow::{Flow, Mark};
+use crate::config::MAX_MONITORS;
+use crate::flow::{Flow, Mark, NoFlow};
 use crate::memory::Memory;
 use crate::reason::DropReason;
 use crate::slab::{Id, NONE};
@@ -22,9 +23,23 @@ impl<A, M: Memory> Engine<A, M> {
         if self.matching_monitors(passage, sender).is_empty() {
             return self.raise_orphan(passage, DropReason::Orphan, app);
         }
-        self.limit_handshakes(app);
+        if conn.is_embryonic() {
+            self.limit_handshakes(app);
+        }
         let mut inserted = self.insert_flow(conn, sender, passage);
-        if inserted.is_err() && self.make_room(app) {
+        // A socket for each monitor may take as many connections that give way.
+        for _ in 0..MAX_MONITORS {
+            let room = match inserted {
+                Err(DropReason::AwakeFull) => self.free_live_record(),
+                Err(DropReason::SocketsFull) => self.make_room(app),
+                Err(DropReason::TableFull) if self.flows.len() == self.flows.capacity() => {
+                    self.make_room(app)
+                }
+                _ => false,
+            };
+            if !room {
+                break;
+            }
             inserted = self.insert_flow(conn, sender, passage);
         }
         match inserted {
@@ -64,9 +79,14 @@ impl<A, M: Memory> Engine<A, M> {
         let (key, hash) = (passage.prepared.key, passage.prepared.hash);
         let client_is_low = passage.prepared.ascending == (sender == Side::Client);
         let mut flow = Flow::new(key, self.stats.flows, client_is_low, self.config.overlap);
-        flow.set(Mark::Embryonic, conn.is_embryonic());
-        let embryonic = flow.is(Mark::Embryonic);
-        let id = self.flows.insert(flow, conn, self.clock.running()).ok_or(DropReason::TableFull)?;
+        // A connection that is picked up in the middle has had its handshake.
+        let embryonic = conn.is_embryonic();
+        flow.set(Mark::Embryonic, embryonic);
+        flow.set(Mark::Answered, !embryonic);
+        let id = self.flows.insert(flow, conn, self.clock.running()).map_err(|none| match none {
+            NoFlow::Flows => DropReason::TableFull,
+            NoFlow::Live => DropReason::AwakeFull,
+        })?;
         if self.table.insert(hash, id.index()).is_err() {
             self.flows.remove(id);
             return Err(DropReason::TableFull);
@@ -74,6 +94,10 @@ impl<A, M: Memory> Engine<A, M> {
         self.embryonic += usize::from(embryonic);
         // What a handler of a connection that gave way did to the monitors counts.
         let monitors = self.matching_monitors(passage, sender);
+        if monitors.is_empty() {
+            self.discard(id);
+            return Err(DropReason::Orphan);
+        }
         if !monitors.iter().all(|monitor| self.attach_socket(id, *monitor)) {
             self.discard(id);
             return Err(DropReason::SocketsFull);

@@ -1,28 +1,44 @@
 //! Too many connections: which one gives way to a new one.
 //!
 //! A flood of SYNs fills no more than the handshakes' part of the table: with one more than that, the oldest handshake goes.
-//! When the table as a whole is full, the policy of the configuration chooses among the oldest handshake and a sample.
+//! A connection of which only one side was heard is no more than a handshake, whatever that side says. When the table as a
+//! whole is full, the policy of the configuration chooses among the oldest handshake and a sample.
 
 use super::Engine;
-use crate::evict::{Candidate, Stage};
+use crate::evict::{Candidate, Evict, Stage};
 use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
-use crate::slab::Id;
+use crate::slab::{Id, LOOK};
 use crate::time::{Instant, micros};
 use crate::timer::TICK_US;
 use tcp_reasm::Side;
 
-/// Connections that are asked whether they would give way to one new connection, besides the oldest handshake.
+/// Connections that are asked whether they would give way to one new connection, besides the oldest handshake. An arbitrary
+/// number.
 const SAMPLE: usize = 16;
 
+/// Handshakes alone give way, the longest silence first.
+#[derive(Debug)]
+struct Handshakes;
+
+impl Evict for Handshakes {
+    fn rank(&self, candidate: &Candidate) -> Option<u64> {
+        (candidate.stage == Stage::Embryonic).then(|| micros(candidate.idle))
+    }
+}
+
 impl<A, M: Memory> Engine<A, M> {
-    /// Lets the oldest handshake go when there are as many as may be.
+    /// Lets a handshake go when there are as many as may be: the oldest, or one of a sample if they pretend to be more.
     pub(super) fn limit_handshakes(&mut self, app: &mut A) {
-        if self.embryonic < self.config.embryonic_limit() {
+        let limit = self.config.max_embryonic.unwrap_or(self.flows.capacity().div_ceil(2));
+        if self.embryonic < limit {
             return;
         }
-        if let Some(oldest) = self.oldest_handshake() {
-            self.evict(oldest, app);
+        match self.oldest_handshake() {
+            Some(oldest) => self.evict(oldest, app),
+            None => {
+                self.make_room_by(&Handshakes, app);
+            }
         }
     }
 
@@ -32,7 +48,10 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Lets the connection go that gives way most readily. Returns whether one did.
     pub(super) fn make_room(&mut self, app: &mut A) -> bool {
-        let policy = self.config.eviction;
+        self.make_room_by(self.config.eviction, app)
+    }
+
+    fn make_room_by(&mut self, policy: &dyn Evict, app: &mut A) -> bool {
         let mut chosen: Option<(u64, Id)> = None;
         let mut candidate = self.oldest_handshake();
         for _ in 0..=SAMPLE {
@@ -69,21 +88,40 @@ impl<A, M: Memory> Engine<A, M> {
         self.forget(id);
     }
 
-    /// Wakes a connection. Returns whether it is awake: not when all live records are in use.
+    /// Wakes a connection. Returns whether it is awake: not when all live records are in use, by connections that cannot go
+    /// to rest.
     #[inline]
     pub(super) fn wake(&mut self, id: Id) -> bool {
+        self.try_wake(id) || self.flows.get(id).is_some() && self.free_live_record() && self.try_wake(id)
+    }
+
+    /// Puts some connection to rest, if one is found soon.
+    #[cold]
+    pub(super) fn free_live_record(&mut self) -> bool {
+        for _ in 0..LOOK {
+            let (Some(id), awake) = (self.flows.next_awake(), self.flows.awake()) else { return false };
+            self.settle(id);
+            if self.flows.awake() < awake {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[inline]
+    fn try_wake(&mut self, id: Id) -> bool {
         let (wheel, handshake) = (&self.wheel, micros(self.config.timeouts.handshake));
         // At rest a handshake's beginning is known by its timer.
         self.flows.wake(id, |flow| {
-            let deadline = wheel.deadline(id.index()).filter(|_| flow.is(Mark::Embryonic))?;
+            let deadline = wheel.deadline(id.index()).filter(|_| flow.is_embryonic_at_rest())?;
             Some(Instant(deadline.0.saturating_sub(handshake)))
         })
     }
 
     /// Puts a connection to rest, if all there is to it has its place in the short record, and in the wheel.
     pub(super) fn settle(&mut self, id: Id) {
-        let Some((flow, live)) = self.flows.both(id) else { return };
-        if flow.is(Mark::Embryonic) {
+        let Some(live) = self.flows.live(id) else { return };
+        if live.conn.is_embryonic() {
             let end = live.timers.began() + self.config.timeouts.handshake;
             if self.wheel.deadline(id.index()).is_none_or(|at| at.0.abs_diff(end.0) >= TICK_US) {
                 return;
@@ -92,13 +130,22 @@ impl<A, M: Memory> Engine<A, M> {
         self.flows.settle(id);
     }
 
-    /// A handshake is complete: from now on the connection is timed by its silence.
-    pub(super) fn note_established(&mut self, id: Id) {
-        if let Some(flow) = self.flows.get_mut(id)
-            && flow.take(Mark::Embryonic)
-        {
-            self.embryonic -= 1;
-            self.start_flow_timer(id);
+    /// Counts a connection as a handshake, or no longer, as its ends and what was heard have it, and times it so.
+    pub(super) fn note_progress(&mut self, id: Id, was_embryonic: bool) {
+        let now = self.clock.running();
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let embryonic = live.conn.is_embryonic();
+        let (counted, counts) = (flow.is(Mark::Embryonic), embryonic || !flow.is(Mark::Answered));
+        flow.set(Mark::Embryonic, counts);
+        self.embryonic = self.embryonic + usize::from(counts) - usize::from(counted);
+        if embryonic == was_embryonic {
+            return;
         }
+        if embryonic {
+            // What was taken for a handshake was none, or the server waits again.
+            live.timers.begin_again(now);
+            self.wheel.stop(id.index());
+        }
+        self.start_flow_timer(id);
     }
 }

@@ -29,13 +29,17 @@ impl<A, M: Memory> Engine<A, M> {
         if flow.take(Mark::Embryonic) {
             self.embryonic -= 1;
         }
-        // Without a live record to be had, what is at rest has nothing to tell but that it ended.
-        let _ = self.wake(id);
+        // Without a live record to be had, what is at rest has no octets to tell of.
+        if self.wake(id)
+            && let Some(live) = self.flows.live_mut(id)
+        {
+            live.pinned = true;
+        }
         for side in Side::BOTH {
             self.give_up_gaps(id, side, None, app);
             self.announce_side(id, side, app);
         }
-        let changed = self.flows.live_mut(id).map(|live| live.conn.expire()).unwrap_or_default();
+        let changed = self.flows.expire(id);
         for side in [first, !first] {
             let events = EventSet::of(Event::ConnEnd).with_if(changed[side].is_some(), Event::StateChange);
             self.raise_quiet(id, Raise::at(Hook::Receiver, side, events), None, app);
@@ -48,6 +52,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         self.close_parts(id);
         self.lingering += 1;
+        self.flows.touch(id, self.clock.running());
         self.settle(id);
         self.start_flow_timer(id);
     }
@@ -77,12 +82,10 @@ impl<A, M: Memory> Engine<A, M> {
     fn close_parts(&mut self, id: Id) {
         self.forget_new_data(id);
         if let Some(live) = self.flows.live_mut(id) {
-            live.in_pending_list = false;
             live.pending = Sides::default();
-            for side in Side::BOTH {
-                self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
-            }
+            live.pinned = false;
         }
+        Side::BOTH.into_iter().for_each(|side| self.drop_octets(id, side));
         let Some(flow) = self.flows.get_mut(id) else { return };
         let first = core::mem::replace(&mut flow.first_socket, NONE);
         let mut next = first;

@@ -48,28 +48,27 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Gives a stream that is to be kept a record for its octets, and sees to it that there is memory for the segment.
-    pub(super) fn open_buffer(
-        &mut self,
-        id: Id,
-        side: Side,
-        segment: &Segment<'_>,
-        view: PacketView<'_>,
-        app: &mut A,
-    ) {
-        if self.buffers.is_short() {
+    pub(super) fn open_buffer(&mut self, id: Id, side: Side, segment: &Segment<'_>, app: &mut A) {
+        let octets = segment.payload_len;
+        if self.buffers.is_short_for(octets) {
             self.reclaim(id, side);
-            if self.buffers.is_short() {
-                self.shed_for(id, side, segment, view, app);
+            if self.buffers.is_short_for(octets) {
+                self.shed_for(id, side, segment, app);
             }
         }
         let Some((flow, live)) = self.flows.both(id) else { return };
         if !flow.is_buffered(side) || !live.buffers[side].is_none() {
             return;
         }
-        let record = self.buffers.open(id, side).or_else(|| {
+        let mut record = self.buffers.open(id, side);
+        if record.is_none() {
             self.reclaim(id, side);
-            self.buffers.open(id, side)
-        });
+            record = self.buffers.open(id, side);
+        }
+        if record.is_none() {
+            self.shed_for(id, side, segment, app);
+            record = self.buffers.open(id, side);
+        }
         if let (Some(record), Some(live)) = (record, self.flows.live_mut(id)) {
             live.buffers[side] = record;
         }
@@ -84,21 +83,31 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
+    /// Gives back the record of a stream that was opened for octets of which none was kept.
+    pub(super) fn close_if_empty(&mut self, id: Id, side: Side) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        let Some(frags) = self.buffers.frags(live.buffers[side]) else { return };
+        if frags.is_empty() && live.conn.stream(side).window().run().is_empty() {
+            self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
+        }
+    }
+
     /// Of a few streams in turn, the one that holds most loses what it holds, if it is fair that it gives way to this
-    /// segment: what is in order goes before what waits behind a hole, else the one with less before the one with more. So
-    /// neither many streams with holes nor readers that do not read keep memory from the others.
-    fn shed_for(&mut self, id: Id, side: Side, segment: &Segment<'_>, view: PacketView<'_>, app: &mut A) {
+    /// segment: what is in order goes before what waits behind a hole or for the server to take it, else the one with less
+    /// before the one with more. So neither many streams with holes, nor SYNs with octets, nor readers that do not read keep
+    /// memory from the others.
+    fn shed_for(&mut self, id: Id, side: Side, segment: &Segment<'_>, app: &mut A) {
         let Some(live) = self.flows.live(id) else { return };
         let stream = live.conn.stream(side);
         let in_order = stream.position(segment.data_seq()) <= stream.next().0.cast_signed();
-        let own = (self.buffers.chunks_of(live.buffers[side]), !in_order);
+        let own = (self.buffers.chunks_of(live.buffers[side]), !in_order || segment.is_syn());
         let mut victim: Option<((bool, u32), (Id, Side))> = None;
         for _ in 0..VICTIMS {
             let Some(owner) = self.buffers.next_owner().filter(|owner| *owner != (id, side)) else {
                 continue;
             };
             let Some(held) = self.flows.live(owner.0) else { continue };
-            let early = held.conn.stream(owner.1).holds_early();
+            let early = held.conn.stream(owner.1).holds_early() || held.conn.has_undecided_syn_data();
             let rank = (early, self.buffers.chunks_of(held.buffers[owner.1]));
             let fair = early && !own.1 || rank.1 > own.0;
             if fair && victim.is_none_or(|(highest, _)| highest < rank) {
@@ -106,28 +115,37 @@ impl<A, M: Memory> Engine<A, M> {
             }
         }
         if let Some((_, (flow, side))) = victim {
-            self.shed(flow, side, view, app);
+            self.shed(flow, side, app);
         }
     }
 
-    /// Gives up everything that a stream holds. Its readers are told of what they lose before it happens.
-    fn shed(&mut self, id: Id, side: Side, view: PacketView<'_>, app: &mut A) {
+    /// Gives up everything that a stream holds. Its readers are told of what they lose before it happens; the packet in
+    /// flight is not theirs.
+    fn shed(&mut self, id: Id, side: Side, app: &mut A) {
         self.announce_side(id, side, app);
-        let Some(live) = self.flows.live(id).filter(|live| !live.conn.has_undecided_syn_data()) else {
-            return;
-        };
+        let Some(live) = self.flows.live(id) else { return };
         let Some(frags) = self.buffers.frags(live.buffers[side]) else { return };
         let window = live.conn.stream(side).window();
-        let (unread, early) = (window.run(), frags.total() - past(frags, window.next()));
+        let (mut unread, mut early) = (window.run(), frags.total() - past(frags, window.next()));
+        if side == Side::Server && live.conn.has_undecided_syn_data() {
+            // Nobody can have read it: it does not exist yet.
+            (unread, early) = (Range::default(), early + unread.len());
+        }
         if self.lowest_cursor(id, side).is_some_and(|cursor| cursor < unread.end) {
-            self.warn_of_overrun(id, side, unread, Some(view), app);
+            self.warn_of_overrun(id, side, unread, None, app);
         }
         if early > 0 {
-            self.raise_trouble(id, side, Trouble::NoMemory { octets: early }, Some(view), app);
+            self.raise_trouble(id, side, Trouble::NoMemory { octets: early }, None, app);
         }
         let unread =
             self.lowest_cursor(id, side).map_or(0, |cursor| unread.end.since(cursor.max(unread.start)));
         self.stats.shed_octets += unread + early;
+        self.drop_octets(id, side);
+        self.settle(id);
+    }
+
+    /// Frees everything that a stream holds.
+    pub(super) fn drop_octets(&mut self, id: Id, side: Side) {
         if let Some(live) = self.flows.live_mut(id) {
             live.conn.shed(side);
             self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
@@ -209,9 +227,10 @@ impl<A, M: Memory> Engine<A, M> {
     pub(crate) fn disable_buffer(&mut self, id: Id, side: Side) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.set(Mark::buffered(side), false);
-        let Some(live) = self.flows.live_mut(id) else { return };
-        live.pending[side] = false;
-        self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
+        if let Some(live) = self.flows.live_mut(id) {
+            live.pending[side] = false;
+        }
+        self.drop_octets(id, side);
     }
 }
 

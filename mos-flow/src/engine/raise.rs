@@ -211,24 +211,28 @@ impl<A, M: Memory> Engine<A, M> {
             let id = core::mem::replace(&mut self.pending.0, live.next_pending);
             live.next_pending = Id::NONE;
             live.in_pending_list = false;
-            if self.pending.0.is_none() {
-                self.pending.1 = Id::NONE;
+            match self.flows.live_mut(self.pending.0) {
+                Some(first) => first.previous_pending = Id::NONE,
+                None => self.pending.1 = Id::NONE,
             }
             for side in Side::BOTH {
                 self.announce_side(id, side, app);
             }
-            if !self.forget_if_unwatched(id) && self.flows.is_crowded() {
-                self.settle(id);
-            }
+            self.forget_if_unwatched(id);
         }
         self.pending = (Id::NONE, Id::NONE);
+        while let Some(id) = self.to_settle.pop() {
+            self.settle(id);
+        }
     }
 
     /// Remembers that a socket of a connection stopped watching; looked at after the packet or the burst.
     pub(crate) fn note_stopped(&mut self, id: Id) {
-        if let Some(flow) = self.flows.get_mut(id) {
-            flow.set(Mark::Stopped, true);
-            self.enqueue(id);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.set(Mark::Stopped, true);
+        if !self.enqueue(id) && !self.is_watched(id) {
+            // The list has no place for it: its timer comes back to it with the next tick.
+            self.wheel.start(id.index(), self.clock.running());
         }
     }
 
@@ -260,37 +264,38 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// Puts a connection on the list of those that are looked at after the burst.
-    pub(super) fn enqueue(&mut self, id: Id) {
+    /// Puts a connection on the list of those that are looked at after the burst. Returns whether it is there.
+    fn enqueue(&mut self, id: Id) -> bool {
         if !self.wake(id) {
-            return;
+            return false;
         }
-        let Some(live) = self.flows.live_mut(id) else { return };
+        let last = self.pending.1;
+        let Some(live) = self.flows.live_mut(id) else { return false };
         if core::mem::replace(&mut live.in_pending_list, true) {
-            return;
+            return true;
         }
+        live.previous_pending = last;
         match self.flows.live_mut(self.pending.1) {
             Some(last) => last.next_pending = id,
             None => self.pending.0 = id,
         }
         self.pending.1 = id;
+        true
     }
 
-    /// Takes a connection that goes away off the list of those with new data; the list is no longer than a burst.
+    /// Takes a connection that goes away off the list of those with something to do after the burst.
     pub(super) fn forget_new_data(&mut self, id: Id) {
-        let Some(live) = self.flows.live(id).filter(|live| live.in_pending_list) else { return };
-        let after = live.next_pending;
-        let (mut before, mut at) = (Id::NONE, self.pending.0);
-        while at != id {
-            before = at;
-            at = self.flows.live(at).map_or(id, |live| live.next_pending);
-        }
+        let Some(live) = self.flows.live_mut(id).filter(|live| live.in_pending_list) else { return };
+        live.in_pending_list = false;
+        let before = core::mem::replace(&mut live.previous_pending, Id::NONE);
+        let after = core::mem::replace(&mut live.next_pending, Id::NONE);
         match self.flows.live_mut(before) {
-            Some(f) => f.next_pending = after,
+            Some(live) => live.next_pending = after,
             None => self.pending.0 = after,
         }
-        if self.pending.1 == id {
-            self.pending.1 = before;
+        match self.flows.live_mut(after) {
+            Some(live) => live.previous_pending = before,
+            None => self.pending.1 = before,
         }
     }
 

@@ -24,7 +24,9 @@ impl<A, M: Memory> Engine<A, M> {
             return self.raise_orphan(passage, DropReason::AwakeFull, app);
         }
         let Some(live) = self.flows.live_mut(id) else { return };
+        live.pinned = true;
         live.timers.on_segment(now);
+        let was_embryonic = live.conn.is_embryonic();
         let verdict = live.conn.judge(from, segment);
         if verdict == Verdict::Restart {
             return self.restart(id, from, passage, app);
@@ -34,7 +36,14 @@ impl<A, M: Memory> Engine<A, M> {
             Verdict::Refuse(anomaly) => self.refuse(id, from, anomaly, passage, app),
             _ => self.accept(id, from, passage, app),
         }
-        self.after_segment(id, from, app);
+        self.after_segment(id, from, was_embryonic, app);
+        if let Some(live) = self.flows.live_mut(id) {
+            live.pinned = false;
+            if self.flows.is_crowded() {
+                // There is no room only when the burst was longer than it may be: then it rests later.
+                let _ = self.to_settle.push(id);
+            }
+        }
     }
 
     /// The ports are used again.
@@ -100,6 +109,9 @@ impl<A, M: Memory> Engine<A, M> {
         let (to, segment) = (!from, passage.segment);
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         let sent = live.conn.sent(from, segment);
+        if from == Side::Server {
+            flow.set(Mark::Answered, true);
+        }
         self.stats.odd.add_all(sent.odd);
         self.stats.zero_windows += u64::from(sent.zero_window);
         let first = !flow.is(Mark::Announced);
@@ -153,7 +165,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn before_store(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) -> Arrival {
         let (to, segment) = (!from, passage.segment);
         if segment.payload_len > 0 {
-            self.open_buffer(id, to, segment, passage.view, app);
+            self.open_buffer(id, to, segment, app);
         }
         let arrival = self.arriving(id, to, segment);
         if segment.payload_len > 0 {
@@ -209,6 +221,7 @@ impl<A, M: Memory> Engine<A, M> {
         if report.data.advanced > 0 {
             self.trim(id, to, Some(view), app);
         }
+        self.close_if_empty(id, to);
         for side in Side::BOTH {
             let Some(live) = self.flows.live_mut(id) else { return };
             if live.conn.stream(side).may_have_gap() {
@@ -219,20 +232,12 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    fn after_segment(&mut self, id: Id, from: Side, app: &mut A) {
+    fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {
         if self.forget_if_unwatched(id) {
             return;
         }
-        let Some((flow, live)) = self.flows.both(id) else { return };
-        if !live.conn.is_over() {
-            if flow.is(Mark::Embryonic) && !live.conn.is_embryonic() {
-                self.note_established(id);
-            }
-            if self.flows.is_crowded() {
-                self.enqueue(id);
-            }
-            return;
-        }
+        self.note_progress(id, was_embryonic);
+        let Some(live) = self.flows.live(id).filter(|live| live.conn.is_over()) else { return };
         let reset = live.conn.was_reset();
         if reset || self.config.timeouts.time_wait.is_zero() {
             let reason = if reset { EndReason::Reset } else { EndReason::Closed };

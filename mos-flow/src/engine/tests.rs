@@ -1,11 +1,12 @@
 mod crowd;
 mod datagram;
 mod limits;
+mod rest;
 
 mod sockets;
 
 use super::*;
-use crate::testing::Exchange;
+use crate::testing::{Exchange, fragments};
 use crate::{
     Context, EndReason, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State, Timeouts,
     Trouble,
@@ -93,12 +94,14 @@ impl World {
             burst.push(Frame::ethernet(Instant(self.clock), data));
         }
         self.engine.process_burst(&mut burst, &mut self.log);
+        self.engine.check();
         burst.iter().map(|f| f.verdict).collect()
     }
 
     fn wait(&mut self, time: Duration) {
         self.clock += crate::time::micros(time);
         self.engine.handle_timeout(Instant(self.clock), &mut self.log);
+        self.engine.check();
     }
 
     fn take(&mut self) -> Vec<String> {

@@ -4,14 +4,14 @@ use super::Engine;
 use crate::context::Context;
 use crate::defrag::Defrag;
 use crate::event::Hook;
-use crate::flow::{EndReason, Mark};
+use crate::flow::EndReason;
 use crate::memory::Memory;
 use crate::packet::Verdict;
 use crate::slab::{Id, Reuse, Slab, Slot};
 use crate::socket::Registration;
 use crate::time::{Instant, Tick};
 use crate::timer::{Link, Wheel};
-use tcp_reasm::Side;
+use tcp_reasm::{PackedConn, Side};
 
 /// The timers of the application.
 pub(super) struct Alarms<A: 'static, M: Memory> {
@@ -49,14 +49,17 @@ impl<A, M: Memory> Engine<A, M> {
     /// Runs the timers that are due at `now`, and announces what they set free. A time before the engine's is taken
     /// as the engine's; one far ahead is believed, other than a frame's.
     pub fn handle_timeout(&mut self, now: Instant, app: &mut A) {
+        self.stats.clock_steps_back += u64::from(now < self.clock.shown());
         self.clock.pass_to(now);
         self.run_timers(app);
         self.announce(app);
     }
 
-    /// No timer fires before this time. `None` when none runs.
+    /// No timer fires before this time. `None` when none runs, or time is at its end.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.next_deadline().map(|running| self.clock.show(running))
+        let next = self.next_deadline()?;
+        let reached = next <= self.clock.running() || self.clock.shown().0 < u64::MAX;
+        reached.then(|| self.clock.show(next))
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -113,6 +116,9 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Packets do not restart a connection's timer; it is set again when it fires too early.
     fn on_flow_timer(&mut self, id: Id, app: &mut A) {
+        if self.forget_if_unwatched(id) {
+            return;
+        }
         if self.clock.running() >= self.deadline(id) {
             match self.end_by_time(id) {
                 Some(reason) => self.end(id, reason, Side::Client, app),
@@ -132,7 +138,9 @@ impl<A, M: Memory> Engine<A, M> {
     /// Why a connection ends that has come to its deadline; `None` when it ended before.
     fn end_by_time(&self, id: Id) -> Option<EndReason> {
         let flow = self.flows.get(id).filter(|flow| flow.over.is_none())?;
-        let closed = self.flows.live_of(flow).is_some_and(|live| live.conn.is_over());
+        let rest = self.flows.rest_of(flow);
+        let live = self.flows.live_of(flow);
+        let closed = live.is_some_and(|live| live.conn.is_over()) || rest.is_some_and(PackedConn::is_over);
         Some(if closed { EndReason::Closed } else { EndReason::TimedOut })
     }
 
@@ -144,11 +152,14 @@ impl<A, M: Memory> Engine<A, M> {
         if flow.over.is_some() {
             return last + self.config.linger;
         }
-        match self.flows.live_of(flow) {
-            Some(live) => live.timers.end(&live.conn, timeouts).map_or(last, |(_, at)| at),
+        if let Some(live) = self.flows.live_of(flow) {
+            return live.timers.end(&live.conn, timeouts).map_or(last, |(_, at)| at);
+        }
+        match self.flows.rest_of(flow) {
             // It rests only with a timer for its end: that has fired.
-            None if flow.is(Mark::Embryonic) => Instant::default(),
-            None => last + timeouts.idle,
+            Some(rest) if rest.is_embryonic() => Instant::default(),
+            Some(rest) if rest.is_over() => last + timeouts.time_wait,
+            _ => last + timeouts.idle,
         }
     }
 
@@ -158,12 +169,16 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(flow) = self.flows.get(id) else { return };
         let deadline = self.deadline(id);
         let live = self.flows.live_of(flow);
+        let handshake = flow.over.is_none() && live.is_some_and(|live| live.conn.is_embryonic());
+        // There is a timer for each record: see `with_memory`.
+        if handshake {
+            // Its place in the queue is by its beginning. Nothing is acknowledged yet, so no hole is to be given up.
+            if !self.wheel.is_running(id.index()) {
+                self.wheel.enqueue(id.index(), deadline);
+            }
+            return;
+        }
         let next = live.and_then(|live| live.timers.next(&live.conn, &self.config.timeouts));
-        let first = next.map_or(deadline, |(_, at)| at.min(deadline));
-        let in_queue = flow.is(Mark::Embryonic) && flow.over.is_none() && first == deadline;
-        let _ = match in_queue {
-            true => self.wheel.enqueue(id.index(), first),
-            false => self.wheel.start(id.index(), first),
-        };
+        self.wheel.start(id.index(), next.map_or(deadline, |(_, at)| at.min(deadline)));
     }
 }

@@ -1,7 +1,6 @@
 //! Packets that come in fragments.
 
 use super::*;
-use crate::testing::fragments;
 use crate::wire::checksum::Sum;
 
 fn exchange_v6() -> Exchange {

@@ -384,3 +384,96 @@ fn one_stream_takes_no_more_than_its_part_of_the_memory() {
     assert!(held <= 4 + 1, "four chunks and a table of them: {held}");
     assert_eq!((w.engine.stats().refused_octets, w.take().len()), (16 * 5, 16));
 }
+
+#[test]
+fn octets_of_syns_do_not_keep_memory_from_others() {
+    let mut w = World::new(Config { chunks: 16, ..small() });
+    w.on(Event::NewData, Hook::None, read);
+    let mut good = exchange();
+    w.send(&good.handshake());
+    for port in 100..116 {
+        w.send(&[other(port).segment(Side::Client, Flags::SYN, b"x")]);
+    }
+    w.send(&[good.data(Side::Client, b"hello")]);
+    assert_eq!(text(&w.log.streams.server), "hello");
+    assert!(w.engine.stats().shed_octets > 0);
+}
+
+#[test]
+fn records_of_streams_are_shared_like_chunks() {
+    let mut w = World::new(Config { max_buffers: 4, ..small() });
+    w.on(Event::NewData, Hook::None, read);
+    for port in 1..=4 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        let _hole = x.data(Side::Client, b"?");
+        w.send(&[x.data(Side::Client, b"early")]);
+    }
+    let mut good = exchange();
+    w.send(&good.handshake());
+    w.send(&[good.data(Side::Client, b"hello")]);
+    assert_eq!((text(&w.log.streams.server), w.engine.stats().shed_octets), ("hello".into(), 5));
+}
+
+#[test]
+fn a_long_segment_takes_as_much_as_it_needs_from_what_was_read() {
+    let mut w = World::new(Config { chunks: 32, ring_octets: 16_384, ..small() });
+    w.on(Event::NewData, Hook::None, read);
+    for port in 1..=7 {
+        let mut x = other(port);
+        w.send(&x.handshake());
+        w.send(&[x.data(Side::Client, &[1; 8000])]);
+    }
+    let mut x = other(8);
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, &[2; 12_000])]);
+    assert_eq!((w.log.streams.server.len(), w.engine.stats().refused_octets), (7 * 8000 + 12_000, 0));
+}
+
+#[test]
+fn a_wild_timestamp_before_the_present_is_told_ends_nothing() {
+    let mut w = World::new(small());
+    let now = 1_700_000_000_000_000;
+    w.clock = now;
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.engine.process_burst(&mut [Frame::ethernet(Instant(1), &[])], &mut w.log);
+    w.wait(Duration::from_secs(1));
+    assert_eq!((w.engine.flow_count(), w.engine.stats().clock_jumps), (1, 1));
+    w.send(&[x.data(Side::Client, b"on")]);
+    w.wait(Duration::from_secs(301));
+    assert_eq!(w.engine.flow_count(), 0, "and time goes on");
+}
+
+#[test]
+fn at_the_end_of_time_nobody_waits_for_what_does_not_come() {
+    let mut w = World::new(small());
+    w.send(&exchange().handshake());
+    w.engine.handle_timeout(Instant(u64::MAX), &mut w.log);
+    assert_eq!((w.engine.flow_count(), w.engine.next_timeout()), (0, None));
+    w.engine.process_burst(&mut [Frame::ethernet(Instant(u64::MAX), &other(1).handshake()[0])], &mut w.log);
+    assert_eq!((w.engine.flow_count(), w.engine.next_timeout()), (1, None));
+    // Time begins anew.
+    w.clock = 1_000_000;
+    w.send(&[]);
+    w.engine.process_burst(&mut [Frame::ethernet(Instant(w.clock), &[])], &mut w.log);
+    w.wait(Duration::from_secs(31));
+    assert_eq!(w.engine.flow_count(), 0);
+}
+
+#[test]
+fn what_ended_is_remembered_from_its_end_on() {
+    let timeouts = Timeouts { idle: Duration::from_secs(300), ..small().timeouts };
+    let config = Config { linger: Duration::from_secs(100), midstream: true, timeouts, ..small() };
+    let mut w = World::new(config);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.wait(Duration::from_secs(301));
+    assert_eq!(w.engine.flow_count(), 0);
+    w.wait(Duration::from_secs(98));
+    w.send(&[x.data(Side::Client, b"stray")]);
+    assert_eq!(w.engine.flow_count(), 0, "it is known");
+    w.wait(Duration::from_secs(3));
+    w.send(&[x.data(Side::Client, b"again")]);
+    assert_eq!(w.engine.flow_count(), 1, "it is forgotten");
+}
