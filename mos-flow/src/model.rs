@@ -1,8 +1,14 @@
 //! Packets, time and handlers that do as they please, from a script of bytes; and what must hold all the same. Shared
 //! by property tests and fuzz targets.
-#![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod filter;
+
+pub mod slab;
+
+pub mod table;
+
+pub mod timer;
 
 pub use crate::defrag::model::run as run_defrag;
 
@@ -259,6 +265,16 @@ fn check_places(walker: &Walker, frame: &[u8], p: &Packet) {
     if let Ok(again) = walker.walk_again(&datagram, p) {
         assert!(again.depth > p.depth && again.vlans.ids().starts_with(p.vlans.ids()));
         check_places(walker, &datagram, &again);
+    }
+}
+
+/// The parts of the flow table, one of them for each script.
+pub fn run_table(input: &[u8]) {
+    match input.split_first() {
+        Some((part, script)) if part % 3 == 0 => table::run(script),
+        Some((part, script)) if part % 3 == 1 => slab::run(script),
+        Some((_, script)) => timer::run(script),
+        None => {}
     }
 }
 
