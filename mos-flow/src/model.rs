@@ -2,6 +2,8 @@
 //! by property tests and fuzz targets.
 #![allow(missing_docs, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used)]
 
+mod carry;
+
 pub mod filter;
 
 pub mod slab;
@@ -12,6 +14,7 @@ pub mod timer;
 
 pub use crate::defrag::model::run as run_defrag;
 
+use crate::defrag::{DefragConfig, FragmentPolicy};
 use crate::key::FlowKey;
 use crate::testing::Exchange;
 use crate::wire::{Family, LinkType, MAX_DEPTH, Packet, Walker, checksum, parse, verify};
@@ -26,6 +29,8 @@ use tcp_reasm::Flags;
 
 /// Connections that the script speaks for.
 const EXCHANGES: usize = 6;
+/// Datagrams that wait for fragments.
+const MAX_DATAGRAMS: usize = 4;
 
 /// What handlers do, one step of the script for each call.
 #[derive(Debug, Default)]
@@ -94,7 +99,20 @@ fn look(ctx: &mut Context<'_, App>, socket: SocketId, side: Side, how: u8) {
     let _ = (m.address(side), m.end_reason(), m.kind(), m.set_user(7), m.flow_number());
 }
 
-fn config(setup: u8, crowd: u8) -> Config {
+/// How datagrams are put together that come in fragments, with little memory or none.
+fn fragments(setup: u8) -> Option<DefragConfig> {
+    const MOST: Duration = Duration::from_millis(700);
+    let config = DefragConfig {
+        policy: FragmentPolicy::ALL[usize::from(setup) % FragmentPolicy::ALL.len()],
+        max_datagrams: MAX_DATAGRAMS - usize::from(setup >> 3 & 3),
+        chunks: if setup & 32 == 0 { 16 } else { 2 },
+        timeout_v4: MOST,
+        timeout_v6: MOST * 2,
+    };
+    (setup & 0xc0 != 0xc0).then_some(config)
+}
+
+fn config([setup, crowd, datagrams]: [u8; 3]) -> Config {
     const EAGER: EmbryonicThenIdle = EmbryonicThenIdle { idle: Duration::from_millis(300) };
     Config {
         max_flows: 4,
@@ -115,9 +133,13 @@ fn config(setup: u8, crowd: u8) -> Config {
             idle: Duration::from_secs(3),
             time_wait: Duration::from_millis(if setup & 32 == 0 { 0 } else { 700 }),
         },
+        fragments: fragments(datagrams),
+        vlans_in_key: crowd & 64 != 0,
+        tunnels_in_key: crowd & 128 != 0,
         linger: Duration::from_millis(if setup & 64 == 0 { 0 } else { 900 }),
         verify_checksums: setup & 128 == 0,
         midstream: setup & 64 != 0,
+        hash_seed: [7; 16], // what is found is found again
         ..Config::default()
     }
 }
@@ -177,10 +199,10 @@ fn frame(op: [u8; 6], exchanges: &mut [Exchange; EXCHANGES]) -> Vec<u8> {
 /// # Panics
 /// When something that must hold does not.
 pub fn run(input: &[u8]) {
-    let Some((&[setup, crowd, split], rest)) = input.split_first_chunk::<3>() else { return };
+    let Some((&[setup @ .., split], rest)) = input.split_first_chunk::<4>() else { return };
     let (handlers, packets) = rest.split_at(rest.len() * usize::from(split) / 512);
     let mut app = App { script: handlers.to_vec(), ..App::default() };
-    let mut engine = Engine::new(config(setup, crowd)).unwrap();
+    let mut engine = Engine::new(config(setup)).unwrap();
     for kind in [SocketKind::Stream, SocketKind::Raw, SocketKind::Stream] {
         let socket = engine.open(kind).unwrap();
         app.sockets.push(socket);
@@ -192,13 +214,14 @@ pub fn run(input: &[u8]) {
     }
     let mut exchanges = exchanges();
     let mut now = 0_u64;
-    for op in packets.as_chunks::<6>().0 {
-        let data = frame(*op, &mut exchanges);
+    for (number, &[way, ref op @ ..]) in (0..).zip(packets.as_chunks::<7>().0) {
+        let data = carry::carry(way, number, frame(*op, &mut exchanges));
         now = now.wrapping_add_signed(i64::from(op[5].cast_signed()) << (op[0] >> 4)) & ((1 << 40) - 1);
         if op[0] == 255 {
             engine.handle_timeout(Instant(now), &mut app);
         }
-        engine.process_burst(&mut [Frame::ethernet(Instant(now), &data)], &mut app);
+        let mut frames: Vec<_> = data.iter().map(|data| Frame::ethernet(Instant(now), data)).collect();
+        engine.process_burst(&mut frames, &mut app);
         check(&engine);
     }
     engine.shutdown(&mut app);
@@ -210,6 +233,9 @@ pub fn run(input: &[u8]) {
 fn check(engine: &Engine<App>) {
     engine.check();
     assert!(engine.flow_count() <= 4 && engine.chunks().0 <= engine.chunks().1);
+    let f = &engine.stats().fragments;
+    let ended = f.completed + f.killed + f.evicted + f.timed_out;
+    assert!((ended..=ended + MAX_DATAGRAMS as u64).contains(&f.opened), "datagrams are counted");
 }
 
 /// Every link type that is followed.
