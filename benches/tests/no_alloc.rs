@@ -3,32 +3,11 @@
 
 use benches::crowd::{Crowd, Numbers, Octets, engine};
 use mos_flow::engine::BURST;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
-struct Counting;
+#[path = "../../mos-flow/tests/support/counting.rs"]
+mod counting;
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[allow(unsafe_code)]
-// SAFETY: every call is passed on to the system's allocator unchanged; counting touches a thread-local only.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, that is from the system's allocator.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 /// A build without optimisation takes a minute for as many.
 const FLOWS: u32 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
@@ -46,7 +25,7 @@ fn packets_of_a_million_connections_allocate_nothing_after_warm_up() {
     }
     assert_eq!(engine.flow_count(), FLOWS as usize);
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     for round in 0..4 {
         frames.clear();
         frames.extend((0..BATCH).map(|_| crowd.data(numbers.below(FLOWS))));
@@ -56,11 +35,11 @@ fn packets_of_a_million_connections_allocate_nothing_after_warm_up() {
         }));
         crowd.play(&mut engine, &mut (), &frames, BURST);
     }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(allocations() - before, 0);
     let stats = engine.stats();
     assert_eq!(engine.flow_count(), FLOWS as usize, "what began also ended");
     assert_eq!((stats.drops.total(), stats.anomalies.total()), (0, 0), "every packet was taken");
-    let counted = ALLOCATIONS.get();
+    let counted = allocations();
     drop(std::hint::black_box(Vec::<u8>::with_capacity(1)));
-    assert_eq!(ALLOCATIONS.get(), counted + 1, "the counter counts");
+    assert_eq!(allocations(), counted + 1, "the counter counts");
 }

@@ -3,32 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
 use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Peek, SocketKind};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
-struct Counting;
+#[path = "support/counting.rs"]
+mod counting;
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[allow(unsafe_code)]
-// SAFETY: every call is passed on to the system's allocator unchanged; counting touches a thread-local only.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, that is from the system's allocator.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 fn read(ctx: &mut Context<'_, u64>) {
     let Some(side) = ctx.side() else { return };
@@ -72,18 +51,18 @@ fn packets_allocate_nothing_after_warm_up() {
     let captures = ["short4.pcap", "lossy.pcap", "reset.pcap"].map(packets);
     let mut octets = 0;
     let mut run = |shift: u64| {
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         for (time, data) in captures.iter().flatten() {
             let mut burst = [Frame::ethernet(Instant(time + shift), data)];
             engine.process_burst(&mut burst, &mut octets);
         }
-        ALLOCATIONS.get() - before
+        allocations() - before
     };
     run(0);
     let later = run(3_600_000_000) + run(7_200_000_000);
     assert_eq!(later, 0, "allocations in two passes after the first");
     assert!(octets > 1_000_000, "{octets} octets were read");
-    let counted = ALLOCATIONS.get();
+    let counted = allocations();
     drop(Vec::<u8>::with_capacity(1));
-    assert_eq!(ALLOCATIONS.get(), counted + 1, "the counter counts");
+    assert_eq!(allocations(), counted + 1, "the counter counts");
 }
