@@ -16,6 +16,9 @@ use tcp_reasm::Side;
 /// Connections that are asked whether they would give way to one new connection, besides the oldest handshake. An arbitrary
 /// number.
 const SAMPLE: usize = 16;
+/// The same for one more handshake than there may be. The oldest one will do, unless many only pretend to be more: then one
+/// of them is soon found.
+const HANDSHAKES: usize = 2;
 
 /// Handshakes alone give way, the longest silence first.
 #[derive(Debug)]
@@ -28,17 +31,11 @@ impl Evict for Handshakes {
 }
 
 impl<A, M: Memory> Engine<A, M> {
-    /// Lets a handshake go when there are as many as may be: the oldest, or one of a sample if they pretend to be more.
+    /// Lets a handshake go when there are as many as may be.
     pub(super) fn limit_handshakes(&mut self, app: &mut A) {
         let limit = self.config.max_embryonic.unwrap_or(self.flows.capacity().div_ceil(2));
-        if self.embryonic < limit {
-            return;
-        }
-        match self.oldest_handshake() {
-            Some(oldest) => self.evict(oldest, app),
-            None => {
-                self.make_room_by(&Handshakes, app);
-            }
+        if self.embryonic >= limit {
+            self.make_room_by(&Handshakes, HANDSHAKES, app);
         }
     }
 
@@ -48,13 +45,13 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Lets the connection go that gives way most readily. Returns whether one did.
     pub(super) fn make_room(&mut self, app: &mut A) -> bool {
-        self.make_room_by(self.config.eviction, app)
+        self.make_room_by(self.config.eviction, SAMPLE, app)
     }
 
-    fn make_room_by(&mut self, policy: &dyn Evict, app: &mut A) -> bool {
+    fn make_room_by(&mut self, policy: &dyn Evict, sample: usize, app: &mut A) -> bool {
         let mut chosen: Option<(u64, Id)> = None;
         let mut candidate = self.oldest_handshake();
-        for _ in 0..=SAMPLE {
+        for _ in 0..=sample {
             let ranked = candidate
                 .and_then(|id| Some((policy.rank(&self.as_candidate(id)?)?, id)))
                 .filter(|(rank, _)| chosen.is_none_or(|(highest, _)| highest < *rank));
