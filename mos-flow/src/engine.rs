@@ -490,6 +490,7 @@ impl<A, M: Memory> Engine<A, M> {
 }
 
 /// The TCP segment in a whole packet.
+#[inline]
 fn segment_of<'a>(frame: &'a [u8], packet: &Packet) -> Option<Segment<'a>> {
     let is_tcp = packet.protocol == TCP && packet.fragment.is_none();
     is_tcp.then(|| Segment::parse(packet.segment_bytes(frame), packet.segment_len).ok())?

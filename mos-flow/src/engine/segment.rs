@@ -10,7 +10,7 @@ use crate::packet::PacketView;
 use crate::reason::DropReason;
 use crate::slab::Id;
 use ringbuf_core::window::Refusal;
-use tcp_reasm::{Anomaly, Arrival, Report, Sent, Side, Verdict};
+use tcp_reasm::{Anomaly, Arrival, Report, Sent, Side, Sides, Verdict};
 
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
@@ -37,13 +37,6 @@ impl<A, M: Memory> Engine<A, M> {
             _ => self.accept(id, from, passage, app),
         }
         self.after_segment(id, from, was_embryonic, app);
-        if let Some(live) = self.flows.live_mut(id) {
-            live.pinned = false;
-            if self.flows.is_crowded() {
-                // There is no room only when the burst was longer than it may be: then it rests later.
-                let _ = self.to_settle.push(id);
-            }
-        }
     }
 
     /// The ports are used again.
@@ -191,9 +184,11 @@ impl<A, M: Memory> Engine<A, M> {
 
     fn account(&mut self, id: Id, to: Side, arrival: &Arrival, report: &Report) {
         let data = &report.data;
-        let undecided =
-            to == Side::Server && self.flows.live(id).is_some_and(|live| live.conn.has_undecided_syn_data());
-        self.stats.stream_octets += if undecided { 0 } else { data.fresh };
+        if data.fresh > 0 {
+            let undecided = to == Side::Server
+                && self.flows.live(id).is_some_and(|live| live.conn.has_undecided_syn_data());
+            self.stats.stream_octets += if undecided { 0 } else { data.fresh };
+        }
         self.stats.retransmitted_octets += data.duplicate + data.stale;
         self.stats.refused_octets += data.refused;
         self.stats.late_octets += report.late;
@@ -221,23 +216,43 @@ impl<A, M: Memory> Engine<A, M> {
         if report.data.advanced > 0 {
             self.trim(id, to, Some(view), app);
         }
-        self.close_if_empty(id, to);
-        for side in Side::BOTH {
-            let Some(live) = self.flows.live_mut(id) else { return };
-            if live.conn.stream(side).may_have_gap() {
-                self.give_up_gaps(id, side, Some(view), app);
-            } else {
-                live.timers.forget_hole(side);
-            }
+        let Some(live) = self.flows.live_mut(id) else { return };
+        let gaps = Sides::from_fn(|side| live.conn.stream(side).may_have_gap());
+        let opened = !live.buffers[to].is_none() && report.data.fresh == 0;
+        for side in Side::BOTH.into_iter().filter(|side| !gaps[*side]) {
+            live.timers.forget_hole(side);
+        }
+        if opened {
+            self.close_if_empty(id, to);
+        }
+        for side in Side::BOTH.into_iter().filter(|side| gaps[*side]) {
+            self.give_up_gaps(id, side, Some(view), app);
         }
     }
 
     fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {
-        if self.forget_if_unwatched(id) {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        live.pinned = false;
+        let is_over = live.conn.is_over();
+        let progress = was_embryonic || flow.is(Mark::Embryonic) || live.conn.is_embryonic();
+        if flow.is(Mark::Stopped) && self.forget_if_unwatched(id) {
             return;
         }
-        self.note_progress(id, was_embryonic);
-        let Some(live) = self.flows.live(id).filter(|live| live.conn.is_over()) else { return };
+        if self.flows.is_crowded() {
+            // There is no room only when the burst was longer than it may be: then it rests later.
+            let _ = self.to_settle.push(id);
+        }
+        if progress {
+            self.note_progress(id, was_embryonic);
+        }
+        if is_over {
+            self.end_or_wait(id, from, app);
+        }
+    }
+
+    /// Both sides are CLOSED, or in TIME-WAIT.
+    fn end_or_wait(&mut self, id: Id, from: Side, app: &mut A) {
+        let Some(live) = self.flows.live(id) else { return };
         let reset = live.conn.was_reset();
         if reset || self.config.timeouts.time_wait.is_zero() {
             let reason = if reset { EndReason::Reset } else { EndReason::Closed };

@@ -65,6 +65,7 @@ pub(super) enum Layer {
 
 impl Walk<'_> {
     /// Walks the link header of a frame.
+    #[inline]
     pub(super) fn link(&mut self, link: LinkType) -> Result<Layer, DropReason> {
         match link {
             LinkType::Ethernet => Ok(Layer::Ethernet),
@@ -86,6 +87,7 @@ impl Walk<'_> {
 
     /// Walks all that stands before an IP header. It comes to an end because a layer that can come again has a tag or
     /// a label, which are counted.
+    #[inline]
     pub(super) fn reach(&mut self, mut layer: Layer) -> Result<Family, DropReason> {
         loop {
             layer = match layer {

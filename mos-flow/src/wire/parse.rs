@@ -56,6 +56,7 @@ impl Walker {
     ///
     /// # Errors
     /// The reason for which the frame is not an IP packet that can be followed.
+    #[inline]
     pub fn walk(&self, link: LinkType, frame: &[u8]) -> Result<Packet, DropReason> {
         let mut walk = Walk::new(self, frame);
         let layer = walk.link(link)?;
@@ -132,6 +133,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The innermost packet from the IP header at hand on. Each turn passes an IP header, and those are counted.
+    #[inline]
     fn innermost(mut self, family: Family) -> Result<Packet, DropReason> {
         let mut packet = self.ip(family)?;
         while let Some(inner) = self.inner(&packet)? {
@@ -141,11 +143,13 @@ impl<'a> Walk<'a> {
     }
 
     /// What was captured of the packet walked into, from here on.
+    #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.frame.get(self.at..self.end.min(self.frame.len())).unwrap_or_default()
     }
 
     /// Goes on by `len` octets.
+    #[inline]
     pub(super) fn skip(&mut self, len: usize) -> Result<(), DropReason> {
         if len > self.rest().len() {
             return Err(self.lacks(len));
@@ -160,6 +164,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The header at hand.
+    #[inline]
     pub(super) fn peek<T>(&self) -> Result<&'a T, DropReason>
     where
         T: FromBytes + KnownLayout + Immutable + Unaligned,
@@ -168,6 +173,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The header at hand; goes on behind it.
+    #[inline]
     pub(super) fn take<T>(&mut self) -> Result<&'a T, DropReason>
     where
         T: FromBytes + KnownLayout + Immutable + Unaligned,
@@ -178,6 +184,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A length field says that `len` octets are left; what is behind them is padding.
+    #[inline]
     pub(super) fn narrow(&mut self, len: usize) -> Result<(), DropReason> {
         if len > self.end.saturating_sub(self.at) {
             return Err(DropReason::BadLength);
@@ -205,6 +212,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The word of the network here, without the family.
+    #[inline]
     fn network(&self) -> u64 {
         let vlans = if self.walker.vlans_in_key { self.vlans.ids().get(self.named..) } else { None };
         match (self.tunnel, network::exact(vlans.unwrap_or_default(), self.session)) {
@@ -217,6 +225,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks an IP header and all that belongs to it.
+    #[inline]
     pub(super) fn ip(&mut self, family: Family) -> Result<Packet, DropReason> {
         match family {
             Family::V4 => self.ipv4(),
@@ -224,6 +233,7 @@ impl<'a> Walk<'a> {
         }
     }
 
+    #[inline]
     fn ipv4(&mut self) -> Result<Packet, DropReason> {
         let ip = self.at;
         let header = self.peek::<Ipv4Header>()?;
@@ -240,6 +250,7 @@ impl<'a> Walk<'a> {
 
     /// What a length field tells. In captures of outgoing packets segmentation offload leaves it at 0: then the frame
     /// says how long it is. What is inside of another packet has been through the sender's stack.
+    #[inline]
     fn length(&self, field: u16) -> usize {
         match field {
             0 if self.depth == 0 => self.rest().len(),
@@ -287,6 +298,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The packet whose headers end here. `protocol` is what follows, and the place that tells it.
+    #[inline]
     fn packet(
         &mut self,
         family: Family,

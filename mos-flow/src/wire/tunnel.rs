@@ -110,6 +110,7 @@ impl Port {
 
 impl Walk<'_> {
     /// The IP packet inside of `outer`, if there is one.
+    #[inline]
     pub(super) fn inner(&mut self, outer: &Packet) -> Result<Option<Packet>, DropReason> {
         match outer.protocol {
             // The part that a fragment has of a packet is not looked into: others may overwrite it.
