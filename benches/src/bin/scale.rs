@@ -1,7 +1,8 @@
 //! What a packet costs, and what a connection costs, from a thousand connections to ten million.
 //!
 //! `scale` runs each size in a process of its own and prints a table; `scale FLOWS` runs one size and prints its row.
-//! `scale quick` leaves out the two largest, for a machine without 5 GB to spare.
+//! `scale quick` leaves out the two largest, for a machine without 5 GB to spare. The processes ask for huge pages, as large
+//! tables should: looking up the addresses of small ones costs as much as the memory itself. `scale small-pages` does not ask.
 
 use benches::crowd::{Crowd, Numbers, Octets, engine, resident};
 use hashbrown::HashMap;
@@ -32,7 +33,12 @@ fn main() -> ExitCode {
     println!("{HEAD}");
     let own = std::env::current_exe().unwrap_or_else(|e| unreachable!("{e}"));
     for size in sizes {
-        match Command::new(&own).arg(size.to_string()).status() {
+        let mut process = Command::new(&own);
+        process.arg(size.to_string());
+        if argument != "small-pages" {
+            process.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+        }
+        match process.status() {
             Ok(status) if status.success() => {}
             other => {
                 eprintln!("{size} connections: {other:?}");
