@@ -60,8 +60,10 @@ impl<A, M: Memory> Engine<A, M> {
     /// Gives up the datagrams whose time is up.
     pub(super) fn expire_fragments(&mut self) {
         if let Some(defrag) = self.defrag.as_mut().filter(|defrag| !defrag.is_empty()) {
-            defrag.expire(self.clock.running());
-            self.stats.fragments = *defrag.stats();
+            // Asked for each packet: counters are copied only when there is something new to tell.
+            if defrag.expire(self.clock.running()) > 0 {
+                self.stats.fragments = *defrag.stats();
+            }
         }
     }
 }
