@@ -1,7 +1,7 @@
 //! One core's loop: receive, process, transmit.
 
 use crate::port::{Port, PortError, Received};
-use mos_flow::Engine;
+use mos_flow::{Engine, Frame, Verdict};
 use std::fmt;
 
 /// An engine between the port it receives from and, perhaps, the port it forwards to.
@@ -53,7 +53,7 @@ impl<A, P: Port> Worker<A, P> {
         let received = rx.receive(&mut |frames| {
             engine.process_burst(frames, app);
             if let Some(tx) = tx {
-                sent = tx.transmit(frames);
+                sent = send_on(engine, frames, tx.as_mut());
             }
         })?;
         sent?;
@@ -75,4 +75,24 @@ impl<A, P: Port> Worker<A, P> {
         let flushed = self.tx.as_mut().map_or(Ok(()), |tx| tx.flush());
         end.and(flushed)
     }
+}
+
+/// Sends what is to go on of a burst that was processed, and what handlers made.
+fn send_on<A>(engine: &mut Engine<A>, frames: &[Frame<'_>], tx: &mut dyn Port) -> Result<usize, PortError> {
+    let changed = |frame: &Frame<'_>| matches!(frame.verdict, Verdict::Replace(_));
+    let mut sent = 0;
+    if !frames.iter().any(changed) {
+        sent += tx.transmit(frames)?;
+    } else {
+        for frame in frames {
+            for data in engine.output(frame) {
+                sent += tx.transmit(&[Frame { data, verdict: Verdict::Forward, ..*frame }])?;
+            }
+        }
+    }
+    let time = engine.now();
+    while let Some(made) = engine.poll_transmit() {
+        sent += tx.transmit(&[Frame { link: made.link, ..Frame::ethernet(time, made.octets) }])?;
+    }
+    Ok(sent)
 }

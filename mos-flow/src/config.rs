@@ -49,6 +49,12 @@ pub struct Config {
     pub max_monitors: usize,
     /// Timers of the application.
     pub max_timers: usize,
+    /// Frames that wait to be sent: changed copies of those of a burst, and what handlers made. 0: no packet can be changed.
+    pub max_output: usize,
+    /// The most octets of such a frame.
+    pub output_octets: usize,
+    /// Connections that have other addresses on the server's side (see [`Edit::set_destination`](crate::Edit)).
+    pub max_aliases: usize,
     /// Streams that hold octets at once.
     pub max_buffers: usize,
     /// Chunks of [`chunk::CHUNK`] octets for all streams together.
@@ -100,6 +106,9 @@ impl Default for Config {
             max_sockets: 1 << 17,
             max_monitors: 16,
             max_timers: 1024,
+            max_output: 256,
+            output_octets: 16 << 10,
+            max_aliases: 4096,
             max_buffers: 1 << 15,
             chunks: (64 << 20) / chunk::CHUNK,
             ring_octets: 8192,
@@ -189,6 +198,9 @@ impl Config {
             ("max_sockets", self.max_sockets, 1),
             ("max_monitors", self.max_monitors, 1),
             ("max_timers", self.max_timers, 0),
+            ("max_output", self.max_output, 0),
+            ("output_octets", self.output_octets, 0),
+            ("max_aliases", self.max_aliases, 0),
             ("max_buffers", self.max_buffers, 0),
             ("chunks", self.chunks, 0),
             ("fragments.max_datagrams", self.fragments.map_or(1, |f| f.max_datagrams), 1),

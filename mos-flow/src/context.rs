@@ -1,10 +1,11 @@
 //! What a handler is called with.
 
+use crate::edit::{Edit, EditBuffer, PacketError};
 use crate::engine::Engine;
 use crate::event::{Event, Hook};
 use crate::memory::{DefaultMemory, Memory};
 use crate::monitor::Monitor;
-use crate::packet::{PacketView, Verdict};
+use crate::packet::{PacketRef, PacketView, Verdict};
 use crate::slab::Id;
 use crate::socket::{SocketError, SocketId};
 use crate::time::Instant;
@@ -50,10 +51,38 @@ pub struct Context<'a, A: 'static, M: Memory = DefaultMemory> {
     pub(crate) event: Option<Event>,
     pub(crate) hook: Hook,
     pub(crate) side: Option<Side>,
-    pub(crate) packet: Option<PacketView<'a>>,
+    pub(crate) packet: Option<PacketRef<'a>>,
+    pub(crate) editing: Option<Editing<'a, M>>,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) conflict: Option<Conflict>,
     pub(crate) verdict: Verdict,
+}
+
+/// The packet in flight as it may be changed here.
+pub(crate) struct Editing<'a, M: Memory> {
+    /// Its changed copy, once there is one.
+    pub(crate) copy: &'a mut Option<EditBuffer<M>>,
+    pub(crate) stage: Stage,
+}
+
+/// Where on its way a packet is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stage {
+    /// It came in fragments.
+    Fragmented,
+    /// It is looked at, and belongs to no connection, or its receiver does not take it.
+    Loose,
+    /// In the receiver's hook.
+    Receiver,
+    /// In the sender's hook, and its receiver takes it.
+    Sender {
+        /// The connection.
+        flow: Id,
+        /// Who sent it.
+        from: Side,
+        /// Octets of its payload that were forwarded before.
+        sent: usize,
+    },
 }
 
 impl<A, M: Memory> fmt::Debug for Context<'_, A, M> {
@@ -111,14 +140,37 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.engine.now()
     }
 
-    /// The packet in flight. `None` for new data, the end of a connection, and timers.
+    /// The packet in flight, with what was changed so far. `None` for new data, the end of a connection, and timers.
     pub fn packet(&self) -> Option<PacketView<'_>> {
-        self.packet
+        shown(self.packet, self.editing.as_ref())
     }
 
     /// The application's state and the packet in flight, to take something of the packet.
     pub fn split_packet(&mut self) -> (&mut A, Option<PacketView<'_>>) {
-        (&mut *self.app, self.packet)
+        (&mut *self.app, shown(self.packet, self.editing.as_ref()))
+    }
+
+    /// The packet in flight, to be changed: it is copied for that with the first call.
+    ///
+    /// # Errors
+    /// [`PacketError::NoPacket`] when none is in flight, or only an error event is told of it;
+    /// [`PacketError::Fragmented`], [`PacketError::Tunnelled`]; [`PacketError::NoRoom`] when it is longer than
+    /// [`Config::output_octets`](crate::Config::output_octets).
+    pub fn edit(&mut self) -> Result<Edit<'_, M>, PacketError> {
+        let (Some(packet), Some(editing)) = (self.packet, self.editing.as_mut()) else {
+            return Err(PacketError::NoPacket);
+        };
+        if editing.copy.is_none() {
+            let scope = self.engine.scope(packet, editing.stage)?;
+            let mut buffer = self.engine.scratch.pop().ok_or(PacketError::NoRoom)?;
+            if let Err(e) = buffer.load(packet, scope) {
+                let _ = self.engine.scratch.push(buffer); // it was there before
+                return Err(e);
+            }
+            *editing.copy = Some(buffer);
+        }
+        let buffer = editing.copy.as_mut().ok_or(PacketError::NoRoom)?;
+        Ok(Edit::new(buffer, packet.frame.link))
     }
 
     /// What an error event is about.
@@ -131,7 +183,8 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.conflict
     }
 
-    /// The packet in flight is not to be forwarded. Its connection is followed all the same.
+    /// The packet in flight is not to be forwarded. In the sender's hook that means that its receiver never gets it: it is
+    /// shown to the receiver's hook, but neither state nor stream of that side move. What was dropped later has moved them.
     pub fn drop_packet(&mut self) {
         self.verdict = Verdict::Drop;
     }
@@ -161,6 +214,16 @@ impl<A, M: Memory> Context<'_, A, M> {
     pub fn split_control(&mut self) -> (&mut A, Control<'_, A, M>) {
         (&mut *self.app, Control { engine: self.engine })
     }
+}
+
+/// The packet as it is now.
+fn shown<'s, M: Memory>(
+    packet: Option<PacketRef<'s>>,
+    editing: Option<&'s Editing<'_, M>>,
+) -> Option<PacketView<'s>> {
+    let packet = packet?;
+    let copy = editing.and_then(|editing| editing.copy.as_ref());
+    copy.map_or_else(|| Some(packet.view()), |copy| copy.view(packet.frame))
 }
 
 impl<A, M: Memory> Engine<A, M> {

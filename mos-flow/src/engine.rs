@@ -7,7 +7,7 @@
 //! |---|---|
 //! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::register`], [`Engine::close`], [`Engine::start_timer`] |
 //! | input | [`Engine::process_burst`], [`Engine::handle_timeout`], [`Engine::shutdown`] |
-//! | output | the [`Verdict`] of each frame, [`Engine::next_timeout`] |
+//! | output | the [`Verdict`] of each frame, [`Engine::output`], [`Engine::poll_transmit`], [`Engine::next_timeout`] |
 //! | questions | [`Engine::now`], [`Engine::stats`], [`Engine::flow_count`], [`Engine::monitor`] |
 //!
 //! Each packet runs to its end before the next: timers that are due by its timestamp, raw sockets, then for a segment
@@ -36,21 +36,26 @@ mod octets;
 
 mod raise;
 
+mod rewrite;
+
 mod segment;
 
 mod timers;
 
+use crate::alias::{Alias, Aliases};
 use crate::buffers::{Buffers, StreamBuffer};
 use crate::config::{Config, ConfigError};
-use crate::context::{Handler, TimerId};
+use crate::context::{Handler, Stage, TimerId};
 use crate::defrag::{Defrag, DefragArrays};
+use crate::edit::EditBuffer;
 use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
 use crate::flow::{Flow, Flows, Live};
 use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
-use crate::packet::{Frame, PacketView, Verdict};
+use crate::outbox::{OutFrame, Outbox, Output, Transmit};
+use crate::packet::{Frame, PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::slab::{Id, Slot};
 use crate::socket::{
@@ -69,6 +74,9 @@ use timers::Alarms;
 
 /// Packets that are prepared together, so that their cache misses overlap.
 pub const BURST: usize = 32;
+/// Changed copies of the packet in flight: as it came out of a raw socket's hands, out of the sender's hook, out of the
+/// receiver's hook.
+pub const SCRATCH: usize = 3;
 const TCP: u8 = 6;
 
 /// Arrays for every table of an engine; see [`Engine::with_memory`]. Each capacity is a limit of the engine.
@@ -99,6 +107,16 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub filters: M::Of<Slot<MonitorFilters>>,
     /// [`Id::NONE`] everywhere, one for each monitor.
     pub monitors: M::Of<Id>,
+    /// Empty, one for each frame that waits to be sent.
+    pub output: M::Of<Slot<OutFrame>>,
+    /// Octets for them, as many for each.
+    pub output_octets: M::Of<u8>,
+    /// As many octets each as a frame that waits may have: for the packet in flight.
+    pub scratch: [M::Of<u8>; SCRATCH],
+    /// Empty, one for each connection with other addresses on the server's side.
+    pub aliases: M::Of<Slot<Alias>>,
+    /// [`Bucket::EMPTY`] everywhere, [`Table::buckets_for`] as many.
+    pub alias_buckets: M::Of<Bucket>,
     /// Memory of IP datagrams that come in fragments; without it they are not put together.
     pub fragments: Option<DefragArrays<M>>,
 }
@@ -119,6 +137,10 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.max_flows, size_of::<Slot<Flow>>() + size_of::<Link>()),
             (config.awake_limit(), size_of::<Slot<Live>>()),
             (config.max_timers, size_of::<Slot<Registration<A, crate::memory::Heap>>>() + size_of::<Link>()),
+            (config.max_output, size_of::<Slot<OutFrame>>()),
+            (config.max_output.saturating_add(SCRATCH), config.output_octets),
+            (Table::<crate::memory::Heap>::buckets_for(config.max_aliases), size_of::<Bucket>()),
+            (config.max_aliases, size_of::<Slot<Alias>>()),
             (config.chunks, octets + size_of::<u32>()),
             (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
             (
@@ -153,6 +175,14 @@ impl<A> Arrays<A, crate::memory::Heap> {
             listeners: Reserved::with_capacity(config.max_sockets),
             filters: Reserved::with_capacity(config.max_monitors),
             monitors: Reserved::filled(Id::NONE, config.max_monitors),
+            output: Reserved::with_capacity(config.max_output),
+            output_octets: Reserved::filled(0, config.max_output * config.output_octets),
+            scratch: core::array::from_fn(|_| Reserved::filled(0, config.output_octets)),
+            aliases: Reserved::with_capacity(config.max_aliases),
+            alias_buckets: Reserved::filled(
+                Bucket::EMPTY,
+                Table::<crate::memory::Heap>::buckets_for(config.max_aliases),
+            ),
             fragments: config.fragments.as_ref().map(DefragArrays::on_heap),
         }
     }
@@ -169,6 +199,10 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     walker: Walker,
     defrag: Option<Defrag<M>>,
     hasher: KeyHasher,
+    aliases: Aliases<M>,
+    outbox: Outbox<M>,
+    /// Buffers for changed copies of the packet in flight that are not in use.
+    pub(crate) scratch: heapless::Vec<EditBuffer<M>, SCRATCH>,
     /// Time-outs of connections, by the index of the connection.
     wheel: Wheel<M>,
     alarms: Alarms<A, M>,
@@ -203,11 +237,17 @@ struct Prepared {
 }
 
 /// A TCP packet on its way through the engine.
-pub(crate) struct Passage<'a> {
-    view: PacketView<'a>,
+pub(crate) struct Passage<'a, M: Memory> {
+    view: PacketRef<'a>,
     segment: &'a Segment<'a>,
     prepared: &'a Prepared,
     verdict: Verdict,
+    /// What handlers made of it.
+    edited: Option<EditBuffer<M>>,
+    /// What can be done to it in the sender's hook.
+    stage: Stage,
+    /// It came in one piece.
+    whole: bool,
 }
 
 #[cfg(feature = "alloc")]
@@ -248,6 +288,9 @@ impl<A, M: Memory> Engine<A, M> {
                 .zip(arrays.fragments)
                 .map(|(config, arrays)| Defrag::new(config, arrays)),
             hasher: KeyHasher::new(config.hash_seed),
+            aliases: Aliases::new(arrays.alias_buckets, arrays.aliases),
+            outbox: Outbox::new(arrays.output, arrays.output_octets),
+            scratch: arrays.scratch.into_iter().map(EditBuffer::new).collect(),
             table: Table::new(arrays.buckets),
             flows: Flows::new(
                 arrays.flows,
@@ -387,12 +430,29 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Processes frames in order and announces new data after the last one, for longer bursts after each [`BURST`]
-    /// frames. Each frame's verdict is set.
+    /// frames. Each frame's verdict is set. What replaced frames of the burst before is gone.
     pub fn process_burst(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
+        self.outbox.begin_burst();
         for burst in frames.chunks_mut(BURST) {
             self.process_chunk(burst, app);
             self.announce(app);
         }
+    }
+
+    /// What is to be sent for a frame of the last burst: nothing when it was dropped, its own octets, or what they were
+    /// replaced by; more than one frame when it grew too long.
+    pub fn output<'a>(&'a self, frame: &Frame<'a>) -> Output<'a, M> {
+        let (own, replacement) = match frame.verdict {
+            Verdict::Forward => (Some(frame.data), None),
+            Verdict::Drop => (None, None),
+            Verdict::Replace(id) => (None, Some(self.outbox.replacement(id))),
+        };
+        Output { own, replacement }
+    }
+
+    /// The next packet that handlers made, to be sent after the frames of the burst. `None` when there is none left.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.outbox.take()
     }
 
     /// Passes over at most [`BURST`] frames, each asking for the memory that the next one needs: headers, buckets,
@@ -432,31 +492,111 @@ impl<A, M: Memory> Engine<A, M> {
     ) -> Verdict {
         self.stats.frames += 1;
         self.stats.octets += u64::from(frame.wire_len);
-        let p = match prepared {
-            Ok(p) => p,
+        let mut edited = None;
+        let verdict = match prepared {
+            Ok(prepared) if self.sockets.has_raw() => self.show_raw(frame, prepared, &mut edited, app),
+            Ok(prepared) => self.dispatch(frame, prepared, Verdict::Forward, &mut edited, app),
             Err(reason) => {
                 self.count_drop(*reason);
                 return Verdict::Forward;
             }
         };
-        let mut verdict = Verdict::Forward;
-        if self.sockets.has_raw() {
-            let segment = segment_of(frame.data, &p.packet);
-            verdict = self.raise_raw(PacketView { frame, packet: &p.packet, segment: segment.as_ref() }, app);
-        }
-        if p.packet.fragment.is_none() {
-            return self.follow(frame, p, verdict, app);
-        }
-        match self.on_fragment(frame, &p.packet, app) {
-            Verdict::Drop => Verdict::Drop,
-            Verdict::Forward => verdict,
+        match edited {
+            Some(edited) => self.put_out(frame, verdict, edited),
+            None => verdict,
         }
     }
 
-    /// Finds the connection of a packet that is whole, and follows it.
-    fn follow(&mut self, frame: &Frame<'_>, p: &Prepared, verdict: Verdict, app: &mut A) -> Verdict {
+    /// The frame is shown to the raw sockets, and goes on as they leave it.
+    fn show_raw(
+        &mut self,
+        frame: &Frame<'_>,
+        p: &Prepared,
+        edited: &mut Option<EditBuffer<M>>,
+        app: &mut A,
+    ) -> Verdict {
         let segment = segment_of(frame.data, &p.packet);
-        let view = PacketView { frame, packet: &p.packet, segment: segment.as_ref() };
+        let view = PacketRef { frame, packet: &p.packet, segment: segment.as_ref() };
+        let verdict = self.raise_raw(view, edited, app);
+        let Some(mut changed) = edited.take() else {
+            return self.dispatch(frame, p, verdict, edited, app);
+        };
+        changed.finish(view);
+        let frame = changed.frame(frame);
+        let verdict = match self.prepare(&frame) {
+            Ok(p) => self.dispatch(&frame, &p, verdict, edited, app),
+            Err(reason) => {
+                self.count_drop(reason);
+                verdict
+            }
+        };
+        self.keep_last(changed, edited);
+        verdict
+    }
+
+    /// Of two changed copies the later one counts.
+    fn keep_last(&mut self, earlier: EditBuffer<M>, edited: &mut Option<EditBuffer<M>>) {
+        match edited {
+            Some(_) => self.give_back(earlier),
+            None => *edited = Some(earlier),
+        }
+    }
+
+    fn give_back(&mut self, buffer: EditBuffer<M>) {
+        let _ = self.scratch.push(buffer); // there is a place for each
+    }
+
+    /// What becomes of a frame that was changed.
+    fn put_out(&mut self, frame: &Frame<'_>, verdict: Verdict, edited: EditBuffer<M>) -> Verdict {
+        let octets = edited.octets();
+        let copy = |room: &mut [u8]| {
+            room.get_mut(..octets.len())?.copy_from_slice(octets);
+            Some(octets.len())
+        };
+        let verdict = match verdict {
+            Verdict::Drop => Verdict::Drop,
+            _ => self.outbox.replace(frame.link, copy).map_or_else(
+                |_| {
+                    self.stats.drops[DropReason::OutputFull] += 1;
+                    Verdict::Drop
+                },
+                Verdict::Replace,
+            ),
+        };
+        self.give_back(edited);
+        verdict
+    }
+
+    fn dispatch(
+        &mut self,
+        frame: &Frame<'_>,
+        p: &Prepared,
+        verdict: Verdict,
+        edited: &mut Option<EditBuffer<M>>,
+        app: &mut A,
+    ) -> Verdict {
+        if p.packet.fragment.is_none() {
+            return self.follow(frame, p, (verdict, true), edited, app);
+        }
+        match self.on_fragment(frame, &p.packet, app) {
+            Verdict::Drop => Verdict::Drop,
+            _ => verdict,
+        }
+    }
+
+    /// Finds the connection of a packet that is whole, and follows it. `so_far` is its verdict, and whether it came in one
+    /// piece.
+    fn follow(
+        &mut self,
+        frame: &Frame<'_>,
+        p: &Prepared,
+        so_far: (Verdict, bool),
+        edited: &mut Option<EditBuffer<M>>,
+        app: &mut A,
+    ) -> Verdict {
+        let (verdict, whole) = so_far;
+        let segment = segment_of(frame.data, &p.packet);
+        let view = PacketRef { frame, packet: &p.packet, segment: segment.as_ref() };
         let Some(segment) = &segment else {
             let reason = if p.packet.protocol == TCP { DropReason::TcpHeader } else { DropReason::NotTcp };
             self.count_drop(reason);
@@ -468,19 +608,29 @@ impl<A, M: Memory> Engine<A, M> {
             self.count_drop(reason);
             return verdict;
         }
-        let mut passage = Passage { view, segment, prepared: p, verdict };
+        let mut passage =
+            Passage { view, segment, prepared: p, verdict, edited: None, stage: Stage::Loose, whole };
         self.process_segment(&mut passage, app);
+        if let Some(mut changed) = passage.edited {
+            changed.finish(view);
+            *edited = Some(changed);
+        }
         passage.verdict
     }
 
-    fn process_segment(&mut self, passage: &mut Passage<'_>, app: &mut A) {
-        let flows = &self.flows;
+    fn process_segment(&mut self, passage: &mut Passage<'_, M>, app: &mut A) {
         let p = passage.prepared;
-        let same = |index| flows.at(index).is_some_and(|f: &Flow| f.key == p.key);
-        match self.table.find(p.hash, same).and_then(|index| self.flows.id_at(index)) {
+        match self.lookup(&p.key, p.hash) {
             Some(id) => self.on_segment(id, passage, app),
             None => self.admit(passage, app),
         }
+    }
+
+    /// The connection that has `key`, on either side.
+    fn lookup(&self, key: &FlowKey, hash: u64) -> Option<Id> {
+        let same = |index| self.flows.at(index).is_some_and(|f: &Flow| f.key == *key);
+        let own = self.table.find(hash, same).and_then(|index| self.flows.id_at(index));
+        own.or_else(|| Some(self.aliases.find(key, hash)?.0))
     }
 
     /// Counts a frame that is not processed further. It is forwarded all the same: it is not ours to stop.

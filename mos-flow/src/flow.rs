@@ -107,6 +107,8 @@ pub struct Live {
     pub(crate) timers: Timers<Instant>,
     /// Memory of the stream each side receives.
     pub(crate) buffers: Sides<Id>,
+    /// Its other addresses, on the server's side.
+    pub(crate) alias: Id,
     /// Neighbours in the list of connections with something to do after the burst.
     pub(crate) next_pending: Id,
     pub(crate) previous_pending: Id,
@@ -183,6 +185,7 @@ impl Live {
             conn,
             timers,
             buffers: Sides::from_fn(|_| Id::NONE),
+            alias: Id::NONE,
             next_pending: Id::NONE,
             previous_pending: Id::NONE,
             pending: Sides::default(),
@@ -194,7 +197,8 @@ impl Live {
     /// Nothing of it needs the long record, whatever may be said of the connection.
     fn is_free(&self) -> bool {
         let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE;
-        !(self.pinned || self.in_pending_list || holds || self.timers.has_holes())
+        let changed = !self.alias.is_none();
+        !(self.pinned || self.in_pending_list || holds || changed || self.timers.has_holes())
     }
 }
 

@@ -99,6 +99,12 @@ pub mod stats;
 
 pub mod packet;
 
+pub mod edit;
+
+pub mod outbox;
+
+pub mod alias;
+
 pub mod filter;
 
 pub mod evict;
@@ -123,11 +129,13 @@ pub mod model;
 
 pub use config::{Config, ConfigError, Retention};
 pub use context::{Context, Control, Handler, TimerId, Trouble};
+pub use edit::{Edit, Layer, PacketError};
 pub use engine::Engine;
 pub use event::{Event, EventSet, Hook};
 pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;
 pub use monitor::{Monitor, Peek, StreamInfo};
+pub use outbox::{Output, Transmit, Way};
 pub use packet::{Frame, PacketView, Verdict};
 pub use reason::DropReason;
 pub use socket::{FilterSlot, SocketError, SocketId, SocketKind};

@@ -1,5 +1,6 @@
 //! The packet in flight: what the engine is given, and what a handler sees of it.
 
+use crate::slab::Id;
 use crate::time::Instant;
 use crate::wire::{LinkType, Packet};
 use tcp_reasm::Segment;
@@ -13,6 +14,15 @@ pub enum Verdict {
     Forward,
     /// A handler dropped it.
     Drop,
+    /// It goes on as the engine has changed it: [`Engine::output`](crate::Engine::output) has it.
+    Replace(Id),
+}
+
+impl Verdict {
+    /// Whether it, or what became of it, goes on its way.
+    pub fn is_forward(self) -> bool {
+        self != Verdict::Drop
+    }
 }
 
 /// One frame of a burst.
@@ -40,13 +50,27 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The current packet as a handler sees it. It cannot outlive the handler's call.
+/// The current packet as a handler sees it, with what was changed so far. It cannot outlive the handler's call.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketView<'a> {
     /// The frame.
-    pub frame: &'a Frame<'a>,
+    pub frame: Frame<'a>,
     /// Where its headers are.
-    pub packet: &'a Packet,
+    pub packet: Packet,
     /// The TCP segment; `None` for raw sockets on other protocols.
-    pub segment: Option<&'a Segment<'a>>,
+    pub segment: Option<Segment<'a>>,
+}
+
+/// The current packet on its way through the engine, as it came into this part of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketRef<'a> {
+    pub(crate) frame: &'a Frame<'a>,
+    pub(crate) packet: &'a Packet,
+    pub(crate) segment: Option<&'a Segment<'a>>,
+}
+
+impl<'a> PacketRef<'a> {
+    pub(crate) fn view(self) -> PacketView<'a> {
+        PacketView { frame: *self.frame, packet: *self.packet, segment: self.segment.copied() }
+    }
 }

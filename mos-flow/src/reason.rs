@@ -55,6 +55,7 @@ drop_reasons! {
     NotIp => "not_ip", Info, "The frame carries neither IPv4 nor IPv6.";
     NotTcp => "not_tcp", Info, "The IP packet carries no TCP.";
     Orphan => "orphan", Info, "A TCP segment of no tracked connection.";
+    OutputFull => "output_full", Error, "No memory for the changed copy of a packet.";
     SocketsFull => "sockets_full", Error, "No monitoring socket left for a new connection.";
     TableFull => "table_full", Error, "No room for a new connection.";
     TcpChecksum => "tcp_checksum", Warning, "The TCP checksum is wrong.";

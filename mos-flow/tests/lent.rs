@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
 use heapless::Vec as Fixed;
+use mos_flow::alias::Alias;
 use mos_flow::buffers::StreamBuffer;
-use mos_flow::engine::Arrays;
+use mos_flow::engine::{Arrays, SCRATCH};
 use mos_flow::flow::{Flow, Live};
 use mos_flow::memory::{Borrowed, Lent};
+use mos_flow::outbox::OutFrame;
 use mos_flow::slab::{Id, Slot};
 use mos_flow::socket::{Listeners, MonitorFilters, Registration, Socket};
 use mos_flow::table::{Bucket, Table};
@@ -45,6 +47,11 @@ fn arrays() -> Arrays<App, Lent> {
         listeners: lend(Fixed::<Slot<Listeners<App, Lent>>, 2>::new()),
         filters: lend(Fixed::<Slot<MonitorFilters>, 1>::new()),
         monitors: filled::<_, 1>(Id::NONE),
+        output: lend(Fixed::<Slot<OutFrame>, 2>::new()),
+        output_octets: filled::<_, 256>(0),
+        scratch: [(); SCRATCH].map(|()| filled::<_, 128>(0)),
+        aliases: lend(Fixed::<Slot<Alias>, 1>::new()),
+        alias_buckets: filled::<_, { Table::<Lent>::buckets_for(1) }>(Bucket::EMPTY),
         fragments: None,
     }
 }

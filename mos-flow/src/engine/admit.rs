@@ -11,7 +11,7 @@ use tcp_reasm::{Conn, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Opens a connection for the segment if one begins here and somebody wants it.
-    pub(super) fn admit(&mut self, passage: &mut Passage<'_>, app: &mut A) {
+    pub(super) fn admit(&mut self, passage: &mut Passage<'_, M>, app: &mut A) {
         match self.begin(passage.segment) {
             Some((conn, sender)) => self.admit_as(conn, sender, passage, app),
             None => self.raise_orphan(passage, DropReason::Orphan, app),
@@ -19,7 +19,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Opens `conn`, whose first segment this is, if somebody wants it.
-    pub(super) fn admit_as(&mut self, conn: Conn, sender: Side, passage: &mut Passage<'_>, app: &mut A) {
+    pub(super) fn admit_as(&mut self, conn: Conn, sender: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         if self.matching_monitors(passage, sender).is_empty() {
             return self.raise_orphan(passage, DropReason::Orphan, app);
         }
@@ -65,7 +65,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The stream sockets whose SYN filter matches. When the beginning was not seen and the server speaks first, the
     /// filter is asked about the segment that is answered.
-    fn matching_monitors(&self, passage: &Passage<'_>, sender: Side) -> Snapshot {
+    fn matching_monitors(&self, passage: &Passage<'_, M>, sender: Side) -> Snapshot {
         let mut monitors = self.sockets.snapshot();
         monitors.retain(|id| {
             self.sockets.get(*id).is_ok_and(|s| s.kind == SocketKind::Stream)
@@ -74,7 +74,12 @@ impl<A, M: Memory> Engine<A, M> {
         monitors
     }
 
-    fn insert_flow(&mut self, mut conn: Conn, sender: Side, passage: &Passage<'_>) -> Result<Id, DropReason> {
+    fn insert_flow(
+        &mut self,
+        mut conn: Conn,
+        sender: Side,
+        passage: &Passage<'_, M>,
+    ) -> Result<Id, DropReason> {
         conn.set_strictness(self.config.strictness);
         let (key, hash) = (passage.prepared.key, passage.prepared.hash);
         let client_is_low = passage.prepared.ascending == (sender == Side::Client);

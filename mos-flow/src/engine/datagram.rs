@@ -54,7 +54,8 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
         let prepared = Prepared { packet, key, hash: self.hasher.hash(&key), ascending };
-        self.follow(&frame, &prepared, Verdict::Forward, app)
+        // The fragments have gone their ways: nothing can be changed, so nothing is.
+        self.follow(&frame, &prepared, (Verdict::Forward, false), &mut None, app)
     }
 
     /// Gives up the datagrams whose time is up.

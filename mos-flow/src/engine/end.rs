@@ -1,7 +1,7 @@
 //! The end of a connection.
 
 use super::Engine;
-use super::raise::Raise;
+use super::raise::{Raise, Sight};
 use crate::event::{Event, EventSet, Hook};
 use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
@@ -44,7 +44,8 @@ impl<A, M: Memory> Engine<A, M> {
             let events = EventSet::of(Event::ConnEnd).with_if(changed[side].is_some(), Event::StateChange);
             self.raise_quiet(id, Raise::at(Hook::Receiver, side, events), None, app);
             // The same events, counted once.
-            let _ = self.raise_all(id, Raise::at(Hook::Sender, side, events), true, None, app);
+            let sender = Raise::at(Hook::Sender, side, events);
+            let _ = self.raise_all(id, sender, true, &mut Sight::of(None), app);
         }
         self.stats.flows_ended += 1;
         if self.config.linger.is_zero() {
@@ -82,6 +83,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn close_parts(&mut self, id: Id) {
         self.forget_new_data(id);
         if let Some(live) = self.flows.live_mut(id) {
+            self.aliases.remove(core::mem::replace(&mut live.alias, Id::NONE));
             live.pending = Sides::default();
             live.pinned = false;
         }

@@ -5,14 +5,14 @@ use super::raise::Raise;
 use crate::context::Trouble;
 use crate::event::{Event, Hook};
 use crate::memory::Memory;
-use crate::packet::PacketView;
+use crate::packet::PacketRef;
 use crate::slab::Id;
 use ringbuf_core::{Offset, Range};
 use tcp_reasm::{NO_BUFFER, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Goes on behind acknowledged holes for which the patience has run out.
-    pub(super) fn give_up_gaps(&mut self, id: Id, side: Side, view: Option<PacketView<'_>>, app: &mut A) {
+    pub(super) fn give_up_gaps(&mut self, id: Id, side: Side, view: Option<PacketRef<'_>>, app: &mut A) {
         while let Some(hole) = self.hole(id, side) {
             if !self.is_patience_over(id, side, hole) {
                 return;
@@ -27,7 +27,7 @@ impl<A, M: Memory> Engine<A, M> {
         id: Id,
         to: Side,
         segment: &Segment<'_>,
-        view: PacketView<'_>,
+        view: PacketRef<'_>,
         app: &mut A,
     ) {
         let Some(live) = self.flows.live(id) else { return };
@@ -67,7 +67,7 @@ impl<A, M: Memory> Engine<A, M> {
         over
     }
 
-    fn skip_gap(&mut self, id: Id, side: Side, view: Option<PacketView<'_>>, app: &mut A) {
+    fn skip_gap(&mut self, id: Id, side: Side, view: Option<PacketRef<'_>>, app: &mut A) {
         if self.hole(id, side).is_none() {
             return;
         }

@@ -6,7 +6,7 @@ use crate::config::Retention;
 use crate::context::Trouble;
 use crate::flow::Mark;
 use crate::memory::Memory;
-use crate::packet::PacketView;
+use crate::packet::PacketRef;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Refusal;
@@ -154,7 +154,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Keeps the ring's size: in-order octets that are too old are pushed out. Whoever has not read them is told of
     /// new data first if that was not announced yet, and of the loss before it happens.
-    pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketView<'_>>, app: &mut A) {
+    pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketRef<'_>>, app: &mut A) {
         let Some(live) = self.flows.live(id) else { return };
         let stream = live.conn.stream(to);
         let oldest = Offset(stream.next().0.saturating_sub(self.config.ring_octets.into()));

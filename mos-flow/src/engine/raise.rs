@@ -1,11 +1,12 @@
 //! Events to handlers: which sockets, in which order.
 
 use super::{Engine, Passage};
-use crate::context::{Context, Trouble};
+use crate::context::{Context, Editing, Stage, Trouble};
+use crate::edit::EditBuffer;
 use crate::event::{Event, EventSet, Hook};
 use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
-use crate::packet::{PacketView, Verdict};
+use crate::packet::{PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::slab::Id;
 use crate::socket::{FilterSlot, Socket, SocketId, SocketKind};
@@ -32,6 +33,28 @@ impl Raise {
     }
 }
 
+/// The packet as far as handlers are shown it.
+pub(super) struct Sight<'a, M: Memory> {
+    packet: Option<PacketRef<'a>>,
+    editing: Option<Editing<'a, M>>,
+}
+
+impl<'a, M: Memory> Sight<'a, M> {
+    /// To look at.
+    pub(super) fn of(packet: Option<PacketRef<'a>>) -> Self {
+        Sight { packet, editing: None }
+    }
+
+    /// To change.
+    fn to_edit(packet: PacketRef<'a>, copy: &'a mut Option<EditBuffer<M>>, stage: Stage) -> Self {
+        Sight { packet: Some(packet), editing: Some(Editing { copy, stage }) }
+    }
+
+    fn editing(&mut self) -> Option<Editing<'_, M>> {
+        self.editing.as_mut().map(|e| Editing { copy: &mut *e.copy, stage: e.stage })
+    }
+}
+
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn count_events(&mut self, events: EventSet) {
         for event in events.iter() {
@@ -40,13 +63,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Calls the handlers of one socket, in the order of delivery. Returns what they decided about the packet.
-    fn raise_at(
-        &mut self,
-        socket: SocketId,
-        what: Raise,
-        packet: Option<PacketView<'_>>,
-        app: &mut A,
-    ) -> Verdict {
+    fn raise_at(&mut self, socket: SocketId, what: Raise, sight: &mut Sight<'_, M>, app: &mut A) -> Verdict {
         let mut verdict = Verdict::Forward;
         let Ok(s) = self.sockets.get(socket) else { return verdict };
         let wanted = self.sockets.wanted(s, what.hook, what.events);
@@ -65,7 +82,8 @@ impl<A, M: Memory> Engine<A, M> {
                 event: Some(event),
                 hook: what.hook,
                 side: what.side,
-                packet,
+                packet: sight.packet,
+                editing: sight.editing(),
                 trouble: what.trouble,
                 conflict: what.conflict,
                 verdict,
@@ -83,7 +101,7 @@ impl<A, M: Memory> Engine<A, M> {
         flow: Id,
         what: Raise,
         in_order: bool,
-        packet: Option<PacketView<'_>>,
+        sight: &mut Sight<'_, M>,
         app: &mut A,
     ) -> Verdict {
         let mut verdict = Verdict::Forward;
@@ -96,7 +114,7 @@ impl<A, M: Memory> Engine<A, M> {
             let watches = |socket: &Socket| what.side.is_none_or(|side| socket.wishes[side].events());
             if self.sockets.at(index).is_some_and(watches)
                 && let Some(socket) = self.sockets.id_at(index)
-                && self.raise_at(socket, what, packet, app) == Verdict::Drop
+                && self.raise_at(socket, what, sight, app) == Verdict::Drop
             {
                 verdict = Verdict::Drop;
             }
@@ -130,20 +148,26 @@ impl<A, M: Memory> Engine<A, M> {
         flow: Id,
         what: Raise,
         sender: Side,
-        passage: &mut Passage<'_>,
+        passage: &mut Passage<'_, M>,
         app: &mut A,
     ) {
         self.count_events(what.events);
-        let verdict = self.raise_all(flow, what, sender == Side::Client, Some(passage.view), app);
+        let stage = match what.hook {
+            _ if !passage.whole => Stage::Fragmented,
+            Hook::Sender => passage.stage,
+            Hook::Receiver | Hook::None => Stage::Receiver,
+        };
+        let mut sight = Sight::to_edit(passage.view, &mut passage.edited, stage);
+        let verdict = self.raise_all(flow, what, sender == Side::Client, &mut sight, app);
         if verdict == Verdict::Drop {
             passage.verdict = Verdict::Drop;
         }
     }
 
     /// Counts events and raises them where no packet, or not its direction, has to do with them.
-    pub(super) fn raise_quiet(&mut self, flow: Id, what: Raise, packet: Option<PacketView<'_>>, app: &mut A) {
+    pub(super) fn raise_quiet(&mut self, flow: Id, what: Raise, packet: Option<PacketRef<'_>>, app: &mut A) {
         self.count_events(what.events);
-        let _ = self.raise_all(flow, what, true, packet, app);
+        let _ = self.raise_all(flow, what, true, &mut Sight::of(packet), app);
     }
 
     pub(super) fn raise_trouble(
@@ -151,7 +175,7 @@ impl<A, M: Memory> Engine<A, M> {
         id: Id,
         side: Side,
         trouble: Trouble,
-        packet: Option<PacketView<'_>>,
+        packet: Option<PacketRef<'_>>,
         app: &mut A,
     ) {
         let error = Raise::one(Hook::None, Some(side), Event::Error);
@@ -159,14 +183,20 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Raw sockets: every packet, once.
-    pub(super) fn raise_raw(&mut self, view: PacketView<'_>, app: &mut A) -> Verdict {
+    pub(super) fn raise_raw(
+        &mut self,
+        view: PacketRef<'_>,
+        edited: &mut Option<EditBuffer<M>>,
+        app: &mut A,
+    ) -> Verdict {
         let mut verdict = Verdict::Forward;
         for id in self.sockets.snapshot() {
             let raw = self.sockets.get(id).is_ok_and(|s| s.kind == SocketKind::Raw);
             if raw && self.matches(id, FilterSlot::Packet, view, false) {
                 let what = Raise::one(Hook::None, None, Event::PacketIn);
                 self.count_events(what.events);
-                if self.raise_at(id, what, Some(view), app) == Verdict::Drop {
+                let mut sight = Sight::to_edit(view, edited, Stage::Loose);
+                if self.raise_at(id, what, &mut sight, app) == Verdict::Drop {
                     verdict = Verdict::Drop;
                 }
             }
@@ -175,16 +205,19 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// A segment of no tracked connection.
-    pub(super) fn raise_orphan(&mut self, passage: &mut Passage<'_>, reason: DropReason, app: &mut A) {
+    pub(super) fn raise_orphan(&mut self, passage: &mut Passage<'_, M>, reason: DropReason, app: &mut A) {
         self.count_drop(reason);
         let what = Raise::one(Hook::None, None, Event::Orphan);
         self.count_events(what.events);
         for id in self.sockets.snapshot() {
             let Ok(socket) = self.sockets.get(id) else { continue };
             let slot = if socket.kind == SocketKind::Raw { FilterSlot::Packet } else { FilterSlot::Orphan };
-            if self.matches(id, slot, passage.view, false)
-                && self.raise_at(id, what, Some(passage.view), app) == Verdict::Drop
-            {
+            if !self.matches(id, slot, passage.view, false) {
+                continue;
+            }
+            let stage = if passage.whole { Stage::Loose } else { Stage::Fragmented };
+            let mut sight = Sight::to_edit(passage.view, &mut passage.edited, stage);
+            if self.raise_at(id, what, &mut sight, app) == Verdict::Drop {
                 passage.verdict = Verdict::Drop;
             }
         }
@@ -195,7 +228,7 @@ impl<A, M: Memory> Engine<A, M> {
         &self,
         monitor: SocketId,
         slot: FilterSlot,
-        view: PacketView<'_>,
+        view: PacketRef<'_>,
         reversed: bool,
     ) -> bool {
         let Ok(socket) = self.sockets.get(monitor) else { return false };
@@ -305,7 +338,7 @@ impl<A, M: Memory> Engine<A, M> {
         id: Id,
         side: Side,
         lost: Range,
-        view: Option<PacketView<'_>>,
+        view: Option<PacketRef<'_>>,
         app: &mut A,
     ) {
         let mut next = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
@@ -319,7 +352,7 @@ impl<A, M: Memory> Engine<A, M> {
                 let trouble = Some(Trouble::Overrun(unread));
                 let what = Raise { trouble, ..Raise::one(Hook::None, Some(side), Event::Error) };
                 self.count_events(what.events);
-                let _ = self.raise_at(this, what, view, app);
+                let _ = self.raise_at(this, what, &mut Sight::of(view), app);
             }
             next = self.watcher_after(id, index, true);
         }

@@ -2,24 +2,24 @@
 
 use super::raise::Raise;
 use super::{Engine, Passage};
-use crate::context::Trouble;
+use crate::context::{Stage, Trouble};
 use crate::event::{Event, EventSet, Hook};
-use crate::flow::{EndReason, Mark};
+use crate::flow::{EndReason, Live, Mark};
 use crate::memory::Memory;
-use crate::packet::PacketView;
+use crate::packet::{PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::slab::Id;
 use ringbuf_core::window::Refusal;
-use tcp_reasm::{Anomaly, Arrival, Report, Sent, Side, Sides, Verdict};
+use tcp_reasm::{Anomaly, Arrival, Report, Segment, Sent, Side, Sides, Verdict as Judgement};
 
 impl<A, M: Memory> Engine<A, M> {
-    pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
+    pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_, M>, app: &mut A) {
         let (now, segment) = (self.clock.running(), passage.segment);
         let Some(flow) = self.flows.get(id) else { return };
         if flow.over.is_some() {
             return self.on_stray(id, passage, app);
         }
-        let from = flow.sender(passage.prepared.ascending);
+        let from = self.sender(flow, passage.prepared);
         if !self.wake(id) {
             return self.raise_orphan(passage, DropReason::AwakeFull, app);
         }
@@ -28,19 +28,19 @@ impl<A, M: Memory> Engine<A, M> {
         live.timers.on_segment(now);
         let was_embryonic = live.conn.is_embryonic();
         let verdict = live.conn.judge(from, segment);
-        if verdict == Verdict::Restart {
+        if verdict == Judgement::Restart {
             return self.restart(id, from, passage, app);
         }
         self.stats.segments += 1;
         match verdict {
-            Verdict::Refuse(anomaly) => self.refuse(id, from, anomaly, passage, app),
+            Judgement::Refuse(anomaly) => self.refuse(id, from, anomaly, passage, app),
             _ => self.accept(id, from, passage, app),
         }
         self.after_segment(id, from, was_embryonic, app);
     }
 
     /// The ports are used again.
-    fn restart(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
+    fn restart(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         let Some(live) = self.flows.live(id) else { return };
         let next = live.conn.successor(passage.segment);
         self.end(id, EndReason::Replaced, from, app);
@@ -50,7 +50,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// A segment between the ports of a connection that ended.
-    fn on_stray(&mut self, id: Id, passage: &mut Passage<'_>, app: &mut A) {
+    fn on_stray(&mut self, id: Id, passage: &mut Passage<'_, M>, app: &mut A) {
         if passage.segment.opens() {
             self.forget(id);
             self.admit(passage, app);
@@ -60,7 +60,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// A segment that its receiver does not take: only seen, by both hooks.
-    fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_>, app: &mut A) {
+    fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_, M>, app: &mut A) {
         let (to, segment) = (!from, passage.segment);
         let Some(live) = self.flows.live_mut(id) else { return };
         live.conn.note_refused(from, segment, anomaly);
@@ -83,7 +83,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Payload beyond the window that its receiver advertised.
-    fn raise_window(&mut self, id: Id, to: Side, passage: &mut Passage<'_>, app: &mut A) {
+    fn raise_window(&mut self, id: Id, to: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         let octets = u64::from(passage.segment.payload_len);
         self.stats.refused_octets += octets;
         if octets > 0 {
@@ -92,15 +92,16 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// The receiver takes a segment but not its payload.
-    fn raise_left_out(&mut self, id: Id, to: Side, sent: &Sent, passage: &mut Passage<'_>, app: &mut A) {
+    fn raise_left_out(&mut self, id: Id, to: Side, sent: &Sent, passage: &mut Passage<'_, M>, app: &mut A) {
         if sent.odd.has(Anomaly::OutOfWindow) || sent.odd.has(Anomaly::WindowClosed) {
             self.raise_window(id, to, passage, app);
         }
     }
 
-    fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
-        let (to, segment) = (!from, passage.segment);
+    fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
+        let segment = passage.segment;
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        passage.stage = Stage::Sender { flow: id, from, sent: sent_before(live, from, segment) };
         let sent = live.conn.sent(from, segment);
         if from == Side::Server {
             flow.set(Mark::Answered, true);
@@ -117,12 +118,40 @@ impl<A, M: Memory> Engine<A, M> {
             .with_if(sent.started, Event::ConnStart)
             .with_if(sent.state.is_some(), Event::StateChange);
         self.raise(id, Raise::at(Hook::Sender, from, events), from, passage, app);
+        passage.stage = Stage::Loose;
+        if first {
+            self.note_alias(id, passage);
+        }
+        if passage.verdict == Verdict::Drop {
+            return self.raise_dropped(id, from, passage, app);
+        }
+        match passage.edited.take() {
+            Some(edited) => self.receive_edited(id, from, (passage, edited), &sent, app),
+            None => self.receive(id, from, passage, &sent, app),
+        }
+    }
 
+    /// A packet that was dropped in the sender's hook never reaches its receiver: only seen, by the receiver's hook, too.
+    fn raise_dropped(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
+        let seen = EventSet::of(Event::PacketIn);
+        self.raise(id, Raise::at(Hook::Receiver, !from, seen), from, passage, app);
+    }
+
+    /// The receiver gets the segment.
+    pub(super) fn receive(
+        &mut self,
+        id: Id,
+        from: Side,
+        passage: &mut Passage<'_, M>,
+        sent: &Sent,
+        app: &mut A,
+    ) {
+        let (to, segment) = (!from, passage.segment);
         let arrival = self.before_store(id, from, passage, app);
         let report = self.store(id, to, segment);
         self.account(id, to, &arrival, &report);
         if sent.left_out {
-            self.raise_left_out(id, to, &sent, passage, app);
+            self.raise_left_out(id, to, sent, passage, app);
         }
         // Repeated octets were told before they were stored; a repeated SYN or FIN is told now.
         let again = arrival.retransmission && segment.payload_len == 0;
@@ -135,7 +164,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// A connection whose SYN was not seen starts with the first segment that was.
-    fn raise_start(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) {
+    fn raise_start(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         for (hook, side) in [(Hook::Sender, Side::Client), (Hook::Receiver, Side::Server)] {
             let start = Raise::one(hook, Some(side), Event::ConnStart);
             self.raise(id, start, from, passage, app);
@@ -155,7 +184,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// What must be told before the octets are stored: that they came before, and what they will push out.
-    fn before_store(&mut self, id: Id, from: Side, passage: &mut Passage<'_>, app: &mut A) -> Arrival {
+    fn before_store(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) -> Arrival {
         let (to, segment) = (!from, passage.segment);
         if segment.payload_len > 0 {
             self.open_buffer(id, to, segment, app);
@@ -173,7 +202,7 @@ impl<A, M: Memory> Engine<A, M> {
         id: Id,
         from: Side,
         arrival: &Arrival,
-        passage: &mut Passage<'_>,
+        passage: &mut Passage<'_, M>,
         app: &mut A,
     ) {
         if arrival.retransmission {
@@ -204,7 +233,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.conflicts += u64::from(arrival.conflict.is_some());
     }
 
-    fn after_store(&mut self, id: Id, to: Side, report: &Report, view: PacketView<'_>, app: &mut A) {
+    fn after_store(&mut self, id: Id, to: Side, report: &Report, view: PacketRef<'_>, app: &mut A) {
         if let Some(refusal) = report.data.refusal {
             let octets = report.data.refused;
             let trouble = match refusal {
@@ -261,4 +290,10 @@ impl<A, M: Memory> Engine<A, M> {
             self.start_flow_timer(id);
         }
     }
+}
+
+/// Octets of a segment's payload that its sender had sent before.
+fn sent_before(live: &Live, from: Side, segment: &Segment<'_>) -> usize {
+    let known = live.conn.space(from).snd_nxt().map_or(0, |nxt| nxt.distance(segment.data_seq()));
+    usize::try_from(known).unwrap_or(0)
 }

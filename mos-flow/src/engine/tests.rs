@@ -1,6 +1,7 @@
 mod crowd;
 mod datagram;
 mod limits;
+mod packets;
 mod rest;
 
 mod sockets;
@@ -96,6 +97,18 @@ impl World {
         self.engine.process_burst(&mut burst, &mut self.log);
         self.engine.check();
         burst.iter().map(|f| f.verdict).collect()
+    }
+
+    /// One burst. Returns what is sent on for each frame.
+    fn pass(&mut self, frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+        let mut burst: Vec<Frame<'_>> = Vec::new();
+        for data in frames {
+            self.clock += 1000;
+            burst.push(Frame::ethernet(Instant(self.clock), data));
+        }
+        self.engine.process_burst(&mut burst, &mut self.log);
+        self.engine.check();
+        burst.iter().map(|f| self.engine.output(f).map(<[u8]>::to_vec).collect()).collect()
     }
 
     fn wait(&mut self, time: Duration) {

@@ -108,6 +108,7 @@ impl<A, M: Memory> Engine<A, M> {
             hook: Hook::None,
             side: None,
             packet: None,
+            editing: None,
             trouble: None,
             conflict: None,
             verdict: Verdict::Forward,

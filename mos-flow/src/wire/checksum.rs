@@ -71,7 +71,7 @@ pub fn udp_ok(frame: &[u8], packet: &Packet) -> Option<bool> {
     Some(pseudo_header(frame, packet, UDP, datagram.len())?.bytes(datagram).fold() == 0xffff)
 }
 
-fn pseudo_header(frame: &[u8], packet: &Packet, protocol: u8, len: usize) -> Option<Sum> {
+pub(crate) fn pseudo_header(frame: &[u8], packet: &Packet, protocol: u8, len: usize) -> Option<Sum> {
     let addresses = match packet.family {
         Family::V4 => 12..20,
         Family::V6 => 8..40,
