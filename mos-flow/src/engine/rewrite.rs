@@ -13,11 +13,9 @@ use tcp_reasm::{Sent, Side};
 impl<A, M: Memory> Engine<A, M> {
     /// What may be done to the packet.
     pub(crate) fn scope(&self, packet: PacketRef<'_>, stage: Stage) -> Result<Scope, PacketError> {
-        if packet.packet.depth > 1 {
-            return Err(PacketError::Tunnelled);
-        }
         Ok(match stage {
             Stage::Fragmented => return Err(PacketError::Fragmented),
+            _ if packet.packet.depth > 1 => return Err(PacketError::Tunnelled),
             Stage::Loose => Scope::FREE,
             Stage::Receiver => Scope { sent: 0, resize: Err(PacketError::TooLate) },
             Stage::Sender { sent, .. } => Scope { sent, resize: Err(PacketError::NotTracked) },
