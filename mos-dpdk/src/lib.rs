@@ -1,8 +1,9 @@
 //! Packet I/O and the per-core runtime of the mOS stack, and the command `mos`.
 //!
 //! ```text
-//!   [`port`]     where packets come from and go to: capture files, memory     trait Port
+//!   [`port`]     where packets come from and go to: capture files, memory, TAP devices     trait Port
 //!   [`capture`]  pcap and pcapng, read and written
+//!   [`clock`]    the time of ports that are not files
 //!   [`worker`]   one core's loop: receive ► Engine::process_burst ► transmit
 //!   `mos`        the command: replay, streams, events, peek, bench
 //! ```
@@ -27,11 +28,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do yet: live interfaces, several cores.
+//! What it does not do yet: network cards, several cores.
 
 pub mod config;
 
 pub mod capture;
+
+pub mod clock;
 
 pub mod port;
 

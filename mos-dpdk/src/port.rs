@@ -4,10 +4,15 @@ pub mod mem;
 
 pub mod pcap;
 
+#[cfg(target_os = "linux")]
+pub mod tap;
+
 use crate::capture::CaptureError;
 use mos_flow::Frame;
 use std::fmt;
 use std::io;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 
 /// What became of a call to [`Port::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,5 +81,12 @@ pub trait Port {
     /// As [`Port::transmit`].
     fn flush(&mut self) -> Result<(), PortError> {
         Ok(())
+    }
+
+    /// What becomes readable when frames come; `None` for a port that has no need to be waited for. A port that is waited for
+    /// stamps its frames by [`crate::clock`].
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 }
