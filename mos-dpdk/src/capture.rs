@@ -324,20 +324,21 @@ impl Capture {
         let mut reader = CaptureReader::open(path)?;
         let mut capture = Capture::default();
         loop {
-            let (bytes, records) = (&mut capture.bytes, &mut capture.records);
-            let read = reader.read_burst(&mut |frames| {
-                for f in frames.iter() {
-                    let start = bytes.len();
-                    bytes.extend_from_slice(f.data);
-                    let data = start..bytes.len();
-                    records.push(Record { data, wire_len: f.wire_len, time: f.time, link: f.link });
-                }
-            });
-            match read {
+            match reader.read_burst(&mut |frames| capture.extend(frames)) {
                 Ok(0) => return Ok((capture, None)),
                 Ok(_) => {}
                 Err(e) => return Ok((capture, Some(e))),
             }
+        }
+    }
+
+    /// Takes copies of frames in, behind the others.
+    pub fn extend(&mut self, frames: &[Frame<'_>]) {
+        for f in frames {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(f.data);
+            let data = start..self.bytes.len();
+            self.records.push(Record { data, wire_len: f.wire_len, time: f.time, link: f.link });
         }
     }
 

@@ -1,5 +1,7 @@
 //! Ports: where packets come from and go to, in bursts.
 
+pub mod impair;
+
 pub mod mem;
 
 pub mod pcap;
