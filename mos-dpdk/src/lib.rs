@@ -5,6 +5,7 @@
 //!   [`capture`]  pcap and pcapng, read and written
 //!   [`clock`]    the time of ports that are not files
 //!   [`worker`]   one core's loop: receive ► Engine::process_burst ► transmit
+//!   [`bridge`]   the same between two ports, in both directions
 //!   `mos`        the command: replay, streams, events, peek, bench
 //! ```
 //!
@@ -40,6 +41,9 @@ pub mod port;
 
 pub mod worker;
 
+pub mod bridge;
+
+pub use bridge::Bridge;
 pub use worker::Worker;
 
 /// A new secret for [`mos_flow::Config::hash_seed`], from the operating system.
