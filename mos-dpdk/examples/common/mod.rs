@@ -1,0 +1,74 @@
+//! What the examples share: where packets come from and where they go, from the command line.
+
+use mos_dpdk::port::impair::{Impaired, Impairment};
+use mos_dpdk::port::pcap::{PcapSink, PcapSource};
+use mos_dpdk::port::tap::Tap;
+use mos_dpdk::{Bridge, Worker};
+use mos_flow::Engine;
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+/// A capture, or two TAP devices to stand between.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Traffic {
+    /// The capture to run over.
+    #[arg(required_unless_present = "tap", conflicts_with = "tap")]
+    capture: Option<PathBuf>,
+    /// Write what is forwarded to this capture.
+    #[arg(long, value_name = "FILE", conflicts_with = "tap")]
+    out: Option<PathBuf>,
+    /// Instead of a capture: stand between two TAP devices, which are made when they are not there.
+    #[arg(long, value_name = "LEFT,RIGHT", value_parser = two_names)]
+    tap: Option<(String, String)>,
+    /// A bad network, for instance loss=2%,reorder=3%,duplicate=1%.
+    #[arg(long, value_name = "HOW", default_value = "loss=0%")]
+    impair: Impairment,
+    /// Which frames the bad network affects.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn two_names(text: &str) -> Result<(String, String), &'static str> {
+    let (left, right) = text.split_once(',').ok_or("expected two names with a comma between")?;
+    Ok((left.to_owned(), right.to_owned()))
+}
+
+impl Traffic {
+    /// Runs all packets through `engine`, and ends the connections that are open after the last one. Between TAP devices it
+    /// runs until they are removed.
+    pub(crate) fn run<A>(&self, engine: Engine<A>, app: A) -> Result<(Engine<A>, A), Box<dyn Error>> {
+        let (mut engine, mut app) = match (&self.tap, &self.capture) {
+            (Some((left, right)), _) => self.run_between(left, right, engine, app)?,
+            (None, Some(capture)) => {
+                let source = Impaired::new(PcapSource::open(capture)?, self.impair, self.seed);
+                let mut worker = Worker::new(engine, app, source);
+                if let Some(path) = &self.out {
+                    worker = worker.forwarding_to(Box::new(PcapSink::create(path)?));
+                }
+                worker.run()?;
+                worker.into_parts()
+            }
+            (None, None) => (engine, app),
+        };
+        engine.shutdown(&mut app);
+        Ok((engine, app))
+    }
+
+    fn run_between<A>(
+        &self,
+        left: &str,
+        right: &str,
+        engine: Engine<A>,
+        app: A,
+    ) -> Result<(Engine<A>, A), Box<dyn Error>> {
+        let open = |name, seed| Ok::<_, std::io::Error>(Impaired::new(Tap::open(name)?, self.impair, seed));
+        let (left, right) = (open(left, self.seed)?, open(right, !self.seed)?);
+        eprintln!("between {} and {}", left.inner().name(), right.inner().name());
+        let mut bridge = Bridge::new(engine, app, left, right);
+        bridge.run(&AtomicBool::new(false))?;
+        let (left, right) = bridge.ports();
+        eprintln!("the network: {:?} {:?}", left.affected(), right.affected());
+        Ok(bridge.into_parts())
+    }
+}
