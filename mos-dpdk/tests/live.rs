@@ -1,0 +1,166 @@
+//! The examples as middleboxes on live traffic: two hosts, each in a network namespace of its own, whose only link is a
+//! pair of TAP devices with the example between them. Both hosts' TCP is the kernel's, the client is curl.
+//!
+//! Everything is done once over a good network and, from several seeds, over one that loses, reorders and duplicates.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
+
+#[path = "live/host.rs"]
+mod host;
+#[path = "live/server.rs"]
+mod server;
+mod support;
+
+use host::{CLIENT, Host, SERVER};
+use server::Server;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How bad the network is, and what it does to which frames.
+const NETWORKS: [(&str, &str); 4] = [("loss=0%", "1"), (BAD, "1"), (BAD, "2"), (BAD, "3")];
+const BAD: &str = "loss=2%,reorder=3%,duplicate=1%";
+
+/// Ports of the server.
+const PORT: u16 = 8080;
+const OTHER_PORT: u16 = 8081;
+/// Of curl.
+const TIMED_OUT: i32 = 28;
+/// The body that is checked octet by octet.
+const LARGE: usize = 1 << 20;
+
+/// Runs `scenario`, which is all there is to the test `name`, in a network namespace of its own.
+fn alone(name: &str, scenario: fn()) {
+    if std::env::var_os("MOS_LIVE_ALONE").is_some() {
+        return scenario();
+    }
+    let Some(unshare) = unshare() else { return };
+    let status = Command::new(unshare[0])
+        .args(&unshare[1..])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("MOS_LIVE_ALONE", "1")
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name} failed, see above");
+}
+
+/// What runs a command in a new network namespace; with nothing that does, says so.
+fn unshare() -> Option<&'static [&'static str]> {
+    let runs = |args: &[&str]| {
+        let mut command = Command::new(args[0]);
+        command.args(&args[1..]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let ways: [&'static [&'static str]; 2] =
+        [&["unshare", "--net", "--"], &["unshare", "--user", "--map-root-user", "--net", "--"]];
+    let way = ways
+        .into_iter()
+        .find(|way| runs(&[*way, &["ip", "tuntap", "add", "probe0", "mode", "tap"]].concat()));
+    let missing = if !runs(&["ip", "-V"]) {
+        "the command ip is not there"
+    } else if !runs(&["curl", "--version"]) {
+        "the command curl is not there"
+    } else if way.is_none() {
+        "a network namespace with a TAP device cannot be made (that takes root or user namespaces, and /dev/net/tun)"
+    } else {
+        return way;
+    };
+    say(&format!("SKIPPED: {missing}; no example was tried on live traffic"));
+    None
+}
+
+/// Speaks also when the output of tests is captured.
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+/// An example, and the two hosts that it stands between.
+struct Setup {
+    device: Child,
+    client: Host,
+    server: Host,
+}
+
+impl Setup {
+    fn new(example: &str, args: &[&str], (impair, seed): (&str, &str)) -> Self {
+        let mut device = Command::new(support::example(example))
+            .args(args)
+            .args(["--tap", "client,server", "--impair", impair, "--seed", seed])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(device.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        if line != "between client and server\n" {
+            let _ = said.read_to_string(&mut line);
+            panic!("{example}: {line}");
+        }
+        device.stderr = Some(said.into_inner());
+        let (client, server) = (Host::new("client", CLIENT, SERVER), Host::new("server", SERVER, CLIENT));
+        Setup { device, client, server }
+    }
+
+    /// Takes the cable away; the example ends then. Returns what it printed.
+    fn end(mut self) -> String {
+        self.client.unplug();
+        self.server.unplug();
+        let start = Instant::now();
+        while self.device.try_wait().unwrap().is_none() {
+            if start.elapsed() > Duration::from_secs(10) {
+                self.device.kill().unwrap();
+                panic!("the example runs on without its devices");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = self.device.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", output.status);
+        say(said.trim_end());
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// The page on a port of the server, as curl gets it, or curl's exit status.
+fn get(setup: &Setup, port: u16, seconds: u32) -> Result<Vec<u8>, i32> {
+    let (url, seconds) = (format!("http://{}:{port}/", SERVER.0), seconds.to_string());
+    let output = setup.client.run("curl", &["--silent", "--max-time", &seconds, &url]);
+    if output.status.success() { Ok(output.stdout) } else { Err(output.status.code().unwrap()) }
+}
+
+/// Octets without a pattern, always the same.
+fn octets(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..len).map(next).collect()
+}
+
+#[test]
+fn a_firewall_lets_through_what_it_shall() {
+    alone("a_firewall_lets_through_what_it_shall", || {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = folder.path().join("rules");
+        let text = "DROP 10.9.0.0/24 10.9.0.2 dport:8081\nACCEPT 10.9.0.1 10.9.0.2 dport:8080\nDROP 0.0.0.0/0 0.0.0.0/0\n";
+        std::fs::write(&rules, text).unwrap();
+        let page = octets(LARGE);
+        for network in NETWORKS {
+            let setup = Setup::new("firewall", &["--rules", rules.to_str().unwrap()], network);
+            let open = Server::start(&setup.server, PORT, page.clone());
+            let closed = Server::start(&setup.server, OTHER_PORT, page.clone());
+            assert!(get(&setup, PORT, 60).unwrap() == page, "{network:?}: another page");
+            assert_eq!(open.clients.recv().unwrap().ip(), CLIENT.0);
+            assert_eq!(get(&setup, OTHER_PORT, 2), Err(TIMED_OUT), "{network:?}");
+            assert!(closed.clients.try_recv().is_err());
+            let table = setup.end();
+            let counts = table.lines().rev().skip(1).take(3).map(|l| l.split_whitespace().nth(1).unwrap());
+            let counts: Vec<u64> = counts.map(|n| n.parse().unwrap()).collect();
+            assert!(matches!(counts[..], [0, accepted, dropped] if accepted > 0 && dropped > 0), "{table}");
+        }
+    });
+}

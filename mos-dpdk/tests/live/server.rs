@@ -1,0 +1,43 @@
+//! A small HTTP server, so that every octet of what is sent is known.
+
+use crate::host::Host;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+
+/// A server of one page.
+pub(crate) struct Server {
+    /// Addresses of the clients that asked for it.
+    pub(crate) clients: Receiver<SocketAddr>,
+}
+
+impl Server {
+    /// Serves `body` on a port of `host` until the test ends.
+    pub(crate) fn start(host: &Host, port: u16, body: Vec<u8>) -> Self {
+        let listener = host.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+        let (sender, clients) = channel();
+        std::thread::spawn(move || {
+            for (stream, client) in std::iter::from_fn(|| listener.accept().ok()) {
+                // The client may have gone away; what it got is checked there.
+                if answer(stream, &body).is_ok() && sender.send(client).is_err() {
+                    return;
+                }
+            }
+        });
+        Server { clients }
+    }
+}
+
+fn answer(stream: TcpStream, body: &[u8]) -> std::io::Result<()> {
+    let mut head = BufReader::new(&stream);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        if head.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+    }
+    let mut out = &stream;
+    write!(out, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+    out.write_all(body)
+}
