@@ -16,7 +16,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
-use tcp_reasm::Segment;
 
 #[derive(Parser)]
 struct Args {
@@ -53,7 +52,7 @@ struct App {
 
 /// A packet before its receiver can hear it.
 fn on_packet(ctx: &mut Context<'_, App>) {
-    if !ctx.packet().and_then(|p| p.segment).is_some_and(Segment::opens) {
+    if !ctx.packet().and_then(|p| p.segment).is_some_and(|s| s.opens()) {
         return;
     }
     let Ok((app, mut monitor)) = ctx.split() else { return };
