@@ -16,6 +16,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("reasm", tcp_reasm::model::run),
     ("ring", ringbuf_core::model::run),
     ("segment", segment),
+    ("shift", mos_flow::model::shift::run),
     ("table", mos_flow::model::run_table),
     ("wire", mos_flow::model::run_wire),
 ];

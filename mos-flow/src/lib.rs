@@ -104,6 +104,7 @@ pub mod edit;
 pub mod outbox;
 
 pub mod alias;
+pub mod shift;
 
 pub mod filter;
 

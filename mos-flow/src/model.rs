@@ -6,6 +6,8 @@ mod carry;
 
 pub mod filter;
 
+pub mod shift;
+
 pub mod slab;
 
 pub mod table;

@@ -1,0 +1,307 @@
+//! Where the octets of a stream are on either side of a handler that makes segments longer or shorter.
+//!
+//! A handler inserts octets, or removes some; from there on the receiver counts differently from the sender. A
+//! [`ShiftMap`] is kept for each direction that was changed: what the sender says about its octets is translated to the
+//! *receiver's* positions on the way there, and what the receiver acknowledges to the *sender's* on the way back.
+//!
+//! ```text
+//!   sender     a b c d e f g h i j            positions 0 .. 10
+//!                  ╱   ╲  ╲      ╲            "XYZ" inserted at 2, "ef" removed at 4
+//!   receiver   a b X Y Z c d g h i j          positions 0 .. 11
+//! ```
+//!
+//! Octets that a handler inserts are *carried* by one octet of the sender: whatever was lost, the sender repeats that
+//! one until the inserted ones are acknowledged as well. So each octet of the sender stands for a range of the
+//! receiver's octets, which may be empty, and those ranges follow each other without a hole.
+//!
+//! Nobody acknowledges octets that were removed. They count as acknowledged with what precedes them; a caller whose
+//! segment comes out empty has to answer it with the last acknowledgement of the receiver, for the receiver will not.
+//!
+//! A right edge of a window is translated as an acknowledgement: then the sender does not send more than fits.
+//!
+//! Positions are signed offsets from the first octet of the stream; the SYN is at -1, the FIN behind the last octet.
+//!
+//! # Invariants
+//! 1. Changes are in the order of their places and of their carriers, and do not overlap.
+//! 2. No change touches what was forwarded before it, and none is carried by it: the receiver never sees an octet at two
+//!    places.
+//! 3. A change that the receiver has acknowledged is only counted. A segment that reaches below such a one is right in
+//!    its upper part; its lower part lies below what is acknowledged, where the receiver does not look.
+
+use core::fmt;
+use core::ops::Range;
+use heapless::Vec;
+
+/// The most changes of a direction that wait to be acknowledged. Arbitrary.
+pub const MAX_CHANGES: usize = 32;
+
+/// Which octet of the sender carries octets that were inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// The one at the place of the change: the first that was removed, or the one behind the place.
+    Following,
+    /// The one before the end of the change: the last that was removed, or the one before the place.
+    Preceding,
+}
+
+/// Octets removed from a stream, or inserted into it, or both at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The place, in the sender's positions.
+    pub at: i64,
+    /// Octets of the sender removed from there on.
+    pub removed: u16,
+    /// Octets inserted there.
+    pub inserted: u16,
+    /// What carries those.
+    pub anchor: Anchor,
+}
+
+impl Change {
+    /// One past the last octet removed.
+    fn end(&self) -> i64 {
+        self.at.saturating_add(self.removed.into())
+    }
+
+    /// The octet that carries what was inserted.
+    fn carrier(&self) -> i64 {
+        match self.anchor {
+            Anchor::Following => self.at,
+            Anchor::Preceding => self.end().saturating_sub(1),
+        }
+    }
+
+    fn growth(&self) -> i64 {
+        i64::from(self.inserted) - i64::from(self.removed)
+    }
+
+    /// Where inserted octets are at the receiver, when the changes before made the stream longer by `shift`.
+    fn reach(&self, shift: i64) -> Range<i64> {
+        let start = self.at.saturating_add(shift);
+        start..start.saturating_add(self.inserted.into())
+    }
+}
+
+/// Why a change was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShiftError {
+    /// The octets at that place, or those that would carry the change, were forwarded before.
+    AlreadySent,
+    /// [`MAX_CHANGES`] wait to be acknowledged.
+    Full,
+    /// It lies before, or in, a change that was made.
+    OutOfOrder,
+}
+
+impl fmt::Display for ShiftError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ShiftError::AlreadySent => "octets at that place were forwarded before",
+            ShiftError::Full => "too many changes wait to be acknowledged",
+            ShiftError::OutOfOrder => "changes are made in the order of their places",
+        })
+    }
+}
+
+impl core::error::Error for ShiftError {}
+
+/// A part of what the receiver gets for a range of the sender's octets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Octets of the sender, by the sender's positions.
+    Kept(Range<i64>),
+    /// Octets that were inserted, by the receiver's positions.
+    Inserted(Range<i64>),
+}
+
+/// The map between the sender's positions in a stream and the receiver's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShiftMap {
+    /// How much longer the changes made the stream that were forgotten.
+    shift: i64,
+    changes: Vec<Change, MAX_CHANGES>,
+    /// One past the highest octet that was forwarded, in the sender's positions.
+    forwarded: i64,
+    /// What the receiver acknowledged, in its own positions.
+    acknowledged: i64,
+}
+
+impl ShiftMap {
+    /// A map without a change, of a stream that was forwarded up to a position.
+    pub const fn new(forwarded: i64) -> Self {
+        ShiftMap { shift: 0, changes: Vec::new(), forwarded, acknowledged: i64::MIN }
+    }
+
+    /// Whether positions are the same on both sides.
+    pub fn is_identity(&self) -> bool {
+        self.shift == 0 && self.changes.is_empty()
+    }
+
+    /// One past the highest octet that was forwarded, in the sender's positions. Changes can be made from there on.
+    pub fn forwarded(&self) -> i64 {
+        self.forwarded
+    }
+
+    /// How many changes wait to be acknowledged.
+    pub fn pending(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Notes a change in a segment that is not forwarded yet. Its carrier must be in that segment.
+    ///
+    /// # Errors
+    /// [`ShiftError`]; then nothing is noted.
+    pub fn change(&mut self, change: Change) -> Result<(), ShiftError> {
+        if change.removed == 0 && change.inserted == 0 {
+            return Ok(());
+        }
+        if change.at.min(change.carrier()) < self.forwarded {
+            return Err(ShiftError::AlreadySent);
+        }
+        let ordered = |last: &Change| last.end() <= change.at && last.carrier() <= change.carrier();
+        if !self.changes.last().is_none_or(ordered) {
+            return Err(ShiftError::OutOfOrder);
+        }
+        self.changes.push(change).map_err(|_| ShiftError::Full)
+    }
+
+    /// The segment with the latest changes was forwarded; `end` is one past its last octet, FIN counted.
+    pub fn on_forwarded(&mut self, end: i64) {
+        self.forwarded = self.forwarded.max(end);
+        self.forget();
+    }
+
+    /// The segment with the latest changes is not forwarded: they are forgotten.
+    pub fn abandon(&mut self) {
+        let forwarded = self.forwarded;
+        self.changes.retain(|change| change.carrier() < forwarded);
+    }
+
+    /// The receiver acknowledged everything below a position of its own.
+    pub fn on_acknowledged(&mut self, position: i64) {
+        self.acknowledged = self.acknowledged.max(position);
+        self.forget();
+    }
+
+    /// Forgets changes that are forwarded and acknowledged.
+    fn forget(&mut self) {
+        while let Some(change) = self.changes.first().copied() {
+            if change.reach(self.shift).end > self.acknowledged || change.carrier() >= self.forwarded {
+                return;
+            }
+            self.shift = self.shift.saturating_add(change.growth());
+            self.changes.remove(0);
+        }
+    }
+
+    /// What the receiver gets for octets of the sender: the range of its positions. Octets that were inserted are in it
+    /// when their carrier is in the range, those that were removed are not.
+    pub fn to_receiver(&self, sent: Range<i64>) -> Range<i64> {
+        self.place(sent.start)..self.place(sent.end)
+    }
+
+    /// As [`ShiftMap::to_receiver`], piece by piece.
+    pub fn pieces(&self, sent: Range<i64>) -> Pieces<'_> {
+        Pieces { changes: &self.changes, shift: self.shift, at: sent.start, sent }
+    }
+
+    /// The highest position of the sender that an acknowledgement of everything below `position` acknowledges. An octet
+    /// that carries others is acknowledged with the last of them; removed ones with what precedes them.
+    pub fn ack_to_sender(&self, position: i64) -> i64 {
+        let mut shift = self.shift;
+        for change in &self.changes {
+            let reach = change.reach(shift);
+            if position < reach.start {
+                break;
+            }
+            if position < reach.end {
+                return change.carrier();
+            }
+            shift = shift.saturating_add(change.growth());
+        }
+        position.saturating_sub(shift)
+    }
+
+    /// The octets of the sender whose every octet at the receiver lies in a block that was acknowledged selectively.
+    /// `None` when there are none.
+    pub fn sack_to_sender(&self, block: Range<i64>) -> Option<Range<i64>> {
+        if block.is_empty() {
+            return None;
+        }
+        let sent = self.first_from(block.start)..self.ack_to_sender(block.end);
+        (sent.start < sent.end).then_some(sent)
+    }
+
+    /// The first octet of the sender that stands for nothing below a position of the receiver.
+    fn first_from(&self, position: i64) -> i64 {
+        let mut shift = self.shift;
+        for change in &self.changes {
+            let reach = change.reach(shift);
+            if position <= reach.start {
+                break;
+            }
+            if position <= reach.end {
+                return change.carrier().saturating_add(1);
+            }
+            shift = shift.saturating_add(change.growth());
+        }
+        position.saturating_sub(shift)
+    }
+
+    /// The receiver's position behind all that octets below `position` stand for.
+    fn place(&self, position: i64) -> i64 {
+        let mut place = position.saturating_add(self.shift);
+        for change in &self.changes {
+            if change.carrier() < position {
+                place = place.saturating_add(change.inserted.into());
+            }
+            let removed = position.saturating_sub(change.at).clamp(0, change.removed.into());
+            place = place.saturating_sub(removed);
+        }
+        place
+    }
+}
+
+/// The pieces of [`ShiftMap::pieces`], in the order of the receiver.
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    changes: &'a [Change],
+    /// How much longer the changes before made the stream.
+    shift: i64,
+    /// The next octet of the sender.
+    at: i64,
+    sent: Range<i64>,
+}
+
+impl Pieces<'_> {
+    fn kept(&mut self, end: i64) -> Option<Piece> {
+        let kept = self.at..end.min(self.sent.end);
+        (kept.start < kept.end).then(|| {
+            self.at = kept.end;
+            Piece::Kept(kept)
+        })
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        while let Some((change, rest)) = self.changes.split_first() {
+            if let Some(kept) = self.kept(change.at) {
+                return Some(kept);
+            }
+            let reach = change.reach(self.shift);
+            self.shift = self.shift.saturating_add(change.growth());
+            (self.changes, self.at) = (rest, self.at.max(change.end()));
+            if change.inserted > 0 && self.sent.contains(&change.carrier()) {
+                return Some(Piece::Inserted(reach));
+            }
+        }
+        self.kept(self.sent.end)
+    }
+}
+
+#[cfg(test)]
+mod tests;
