@@ -28,6 +28,10 @@
 //! 3. A change that the receiver has acknowledged is only counted. A segment that reaches below such a one is right in
 //!    its upper part; its lower part lies below what is acknowledged, where the receiver does not look.
 
+mod sack;
+
+pub use sack::translate_sack;
+
 use core::fmt;
 use core::ops::Range;
 use heapless::Vec;
