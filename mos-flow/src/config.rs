@@ -55,6 +55,8 @@ pub struct Config {
     pub output_octets: usize,
     /// Connections that have other addresses on the server's side (see [`Edit::set_destination`](crate::Edit)).
     pub max_aliases: usize,
+    /// Connections of which a handler changed octets, or dropped some, at once.
+    pub max_changed: usize,
     /// Streams that hold octets at once.
     pub max_buffers: usize,
     /// Chunks of [`chunk::CHUNK`] octets for all streams together.
@@ -109,6 +111,7 @@ impl Default for Config {
             max_output: 256,
             output_octets: 16 << 10,
             max_aliases: 4096,
+            max_changed: 4096,
             max_buffers: 1 << 15,
             chunks: (64 << 20) / chunk::CHUNK,
             ring_octets: 8192,
@@ -201,6 +204,7 @@ impl Config {
             ("max_output", self.max_output, 0),
             ("output_octets", self.output_octets, 0),
             ("max_aliases", self.max_aliases, 0),
+            ("max_changed", self.max_changed, 0),
             ("max_buffers", self.max_buffers, 0),
             ("chunks", self.chunks, 0),
             ("fragments.max_datagrams", self.fragments.map_or(1, |f| f.max_datagrams), 1),

@@ -11,7 +11,7 @@ use crate::socket::{SocketError, SocketId};
 use crate::time::Instant;
 use core::fmt;
 use core::time::Duration;
-use ringbuf_core::{Conflict, Range};
+use ringbuf_core::{Conflict, Offset, Range};
 use tcp_reasm::Side;
 
 /// A handler of an event or a timer: a plain function over the application's state `A`.
@@ -148,6 +148,15 @@ impl<A, M: Memory> Context<'_, A, M> {
     /// The application's state and the packet in flight, to take something of the packet.
     pub fn split_packet(&mut self) -> (&mut A, Option<PacketView<'_>>) {
         (&mut *self.app, shown(self.packet, self.editing.as_ref()))
+    }
+
+    /// Where the payload of the packet in flight begins in the stream that its receiver hears. `None` without a connection,
+    /// and before the stream.
+    pub fn payload_offset(&mut self) -> Option<Offset> {
+        let side = self.side?;
+        let to = if self.hook == Hook::Sender { !side } else { side };
+        let seq = self.packet()?.segment?.data_seq();
+        self.monitor().ok()?.offset_of(to, seq).ok()?
     }
 
     /// The packet in flight, to be changed: it is copied for that with the first call.

@@ -25,6 +25,8 @@ use zerocopy::FromBytes;
 
 /// Pieces that a payload may be made of. An arbitrary number.
 const PIECES: usize = 24;
+/// Octets of payload that every path takes in one packet: the least MTU of IPv6 without headers, options and tunnels.
+const LEAST_MOST: usize = 1140;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -55,7 +57,8 @@ pub enum PacketError {
     OutOfBounds,
     /// The length of the payload can only be changed in the sender's hook.
     TooLate,
-    /// More changes than can be followed at once.
+    /// More changes than can be followed at once, until the receiver has acknowledged some. Drop the packet: the sender sends it
+    /// again.
     TooMany,
     /// The packet is inside of a tunnel, whose headers would have to be changed, too.
     Tunnelled,
@@ -101,13 +104,20 @@ pub enum Layer {
 pub(crate) struct Scope {
     /// Octets of the payload that were forwarded before.
     pub(crate) sent: usize,
+    /// Places at which its length may change.
+    pub(crate) places: usize,
     /// Why its length must not change.
     pub(crate) resize: Result<(), PacketError>,
 }
 
 impl Scope {
     /// A packet without a connection.
-    pub(crate) const FREE: Scope = Scope { sent: 0, resize: Err(PacketError::NotTracked) };
+    pub(crate) const FREE: Scope = Scope::fixed(PacketError::NotTracked);
+
+    /// A packet whose length must not change, because of this.
+    pub(crate) const fn fixed(reason: PacketError) -> Scope {
+        Scope { sent: 0, places: 0, resize: Err(reason) }
+    }
 }
 
 /// Part of a changed payload.
@@ -137,6 +147,59 @@ impl Piece {
     }
 }
 
+/// With room for a change that is joined with others.
+type Pieces = heapless::Vec<Piece, { PIECES + 3 }>;
+
+/// Makes one change of two, with the fewest octets between them: those are taken for new ones. Returns whether there were two.
+fn join(pieces: &mut Pieces) -> bool {
+    let between = pieces.len().saturating_sub(2);
+    let old = |(_, piece): &(usize, &Piece)| matches!(piece, Piece::Old { .. });
+    let inner = pieces.iter().enumerate().skip(1).take(between).filter(old);
+    let Some((at, len)) = inner.map(|(at, piece)| (at, piece.len())).min_by_key(|(_, len)| *len) else {
+        return false;
+    };
+    let mut joined = Pieces::new();
+    for (i, piece) in pieces.iter().enumerate() {
+        let piece = if i == at { Piece::New { len } } else { *piece };
+        match (joined.last_mut(), piece) {
+            (Some(Piece::New { len }), Piece::New { len: more }) => *len += more,
+            _ => {
+                let _ = joined.push(piece); // no more than there were
+            }
+        }
+    }
+    *pieces = joined;
+    true
+}
+
+/// Where the length of a payload of `original` octets was changed that has become these pieces, from the front to the back.
+fn splices(pieces: &[Piece], original: usize) -> impl Iterator<Item = Splice> + '_ {
+    let mut pieces = pieces.iter().copied();
+    let (mut at, mut inserted, mut done) = (0, 0, false);
+    core::iter::from_fn(move || {
+        while !done {
+            let (next, len) = match pieces.next() {
+                Some(Piece::New { len }) => {
+                    inserted += len;
+                    continue;
+                }
+                Some(Piece::Old { at, len }) => (at, len),
+                None => {
+                    done = true;
+                    (original, 0)
+                }
+            };
+            let removed = next.saturating_sub(at);
+            let splice = Splice { at, removed, inserted: core::mem::take(&mut inserted) };
+            at = next + len;
+            if splice.removed > 0 || splice.inserted > 0 {
+                return Some(splice);
+            }
+        }
+        None
+    })
+}
+
 /// A place at which the length of a payload was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Splice {
@@ -153,9 +216,13 @@ pub(crate) struct EditBuffer<M: Memory> {
     len: usize,
     packet: Option<Packet>,
     scope: Scope,
-    pieces: heapless::Vec<Piece, PIECES>,
+    pieces: Pieces,
+    /// Octets of the payload that was loaded.
+    original: usize,
     /// Some of the payload was changed.
     payload_changed: bool,
+    /// The most octets of payload that one packet may have; more are split.
+    most: usize,
 }
 
 impl<M: Memory> fmt::Debug for EditBuffer<M> {
@@ -171,8 +238,10 @@ impl<M: Memory> EditBuffer<M> {
             len: 0,
             packet: None,
             scope: Scope::FREE,
-            pieces: heapless::Vec::new(),
+            pieces: Pieces::new(),
+            original: 0,
             payload_changed: false,
+            most: LEAST_MOST,
         }
     }
 
@@ -184,6 +253,8 @@ impl<M: Memory> EditBuffer<M> {
         self.payload_changed = false;
         self.pieces.clear();
         let payload = from.segment.map_or(0, |segment| segment.payload.len());
+        self.original = payload;
+        self.most = payload.max(LEAST_MOST);
         if payload > 0 {
             let _ = self.pieces.push(Piece::Old { at: 0, len: payload });
         }
@@ -234,31 +305,19 @@ impl<M: Memory> EditBuffer<M> {
     }
 
     /// Where the length of the payload was changed, from the front to the back.
-    pub(crate) fn splices(&self, original: usize) -> impl Iterator<Item = Splice> + '_ {
-        let mut pieces = self.pieces.iter().copied();
-        let (mut at, mut inserted, mut done) = (0, 0, false);
-        core::iter::from_fn(move || {
-            while !done {
-                let (next, len) = match pieces.next() {
-                    Some(Piece::New { len }) => {
-                        inserted += len;
-                        continue;
-                    }
-                    Some(Piece::Old { at, len }) => (at, len),
-                    None => {
-                        done = true;
-                        (original, 0)
-                    }
-                };
-                let splice =
-                    Splice { at, removed: next.saturating_sub(at), inserted: core::mem::take(&mut inserted) };
-                at = next + len;
-                if splice.removed > 0 || splice.inserted > 0 {
-                    return Some(splice);
-                }
-            }
-            None
-        })
+    pub(crate) fn splices(&self) -> impl Iterator<Item = Splice> + '_ {
+        splices(&self.pieces, self.original)
+    }
+
+    /// The TCP header without its options.
+    pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpHeader> {
+        self.packet?.tcp_mut(&mut self.octets)
+    }
+
+    /// The options of the TCP header.
+    pub(crate) fn options_mut(&mut self) -> Option<&mut [u8]> {
+        let place = self.layer(Layer::Tcp, LinkType::RawIp).ok()?;
+        self.octets.get_mut(place.start + size_of::<TcpHeader>()..place.end)
     }
 
     fn is_cut(&self) -> bool {
@@ -289,32 +348,56 @@ impl<M: Memory> EditBuffer<M> {
     /// Replaces `removed` octets of the payload by others.
     fn splice(&mut self, at: usize, removed: usize, data: &[u8]) -> Result<(), PacketError> {
         self.scope.resize?;
+        let payload = self.layer(Layer::Payload, LinkType::RawIp)?.len();
+        if at.checked_add(removed).is_none_or(|end| end > payload) {
+            return Err(PacketError::OutOfBounds);
+        }
+        // What is put behind the last octet goes with that one.
+        let carrier = if at == payload && removed == 0 { at.checked_sub(1) } else { Some(at) };
+        if carrier.ok_or(PacketError::NotThere)? < self.scope.sent {
+            return Err(PacketError::AlreadySent);
+        }
+        let mut pieces = self.splice_pieces(at, removed, data.len())?;
+        while pieces.len() > PIECES || splices(&pieces, self.original).count() > self.scope.places {
+            if !join(&mut pieces) {
+                return Err(PacketError::TooMany);
+            }
+        }
+        self.room(at, removed, data.len())?.copy_from_slice(data);
+        (self.pieces, self.payload_changed) = (pieces, true);
+        Ok(())
+    }
+
+    /// Removes octets of the payload, and makes room for others in their place.
+    pub(crate) fn room(
+        &mut self,
+        at: usize,
+        removed: usize,
+        inserted: usize,
+    ) -> Result<&mut [u8], PacketError> {
         if self.is_cut() {
             return Err(PacketError::Cut);
         }
         let payload = self.layer(Layer::Payload, LinkType::RawIp)?;
-        if at.checked_add(removed).is_none_or(|end| end > payload.len()) {
-            return Err(PacketError::OutOfBounds);
-        }
-        if at < self.scope.sent {
-            return Err(PacketError::AlreadySent);
-        }
-        let len = payload.len() - removed + data.len();
-        let ip_len = payload.start + len - self.packet().map_or(0, |packet| packet.ip);
-        if payload.start + len > self.octets.len() || ip_len > usize::from(u16::MAX) {
+        let rest = payload.len().checked_sub(at + removed).ok_or(PacketError::OutOfBounds)?;
+        let end = payload.start + at + inserted + rest;
+        let ip_len = end - self.packet().map_or(0, |packet| packet.ip);
+        if end > self.octets.len() || ip_len > usize::from(u16::MAX) {
             return Err(PacketError::NoRoom);
         }
-        self.splice_pieces(at, removed, data.len())?;
         let from = payload.start + at;
-        self.octets.copy_within(from + removed..payload.end, from + data.len());
-        self.overwrite(from..from + data.len(), data)?;
-        self.set_end(payload.start + len);
-        self.payload_changed = true;
-        Ok(())
+        self.octets.copy_within(from + removed..payload.end, from + inserted);
+        self.set_end(end);
+        self.octets.get_mut(from..from + inserted).ok_or(PacketError::NoRoom)
     }
 
-    fn splice_pieces(&mut self, at: usize, removed: usize, inserted: usize) -> Result<(), PacketError> {
-        let mut pieces = heapless::Vec::<Piece, PIECES>::new();
+    /// The most octets of payload that one packet may have.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    fn splice_pieces(&self, at: usize, removed: usize, inserted: usize) -> Result<Pieces, PacketError> {
+        let mut pieces = Pieces::new();
         let mut add = |piece: Piece| {
             if piece.len() == 0 {
                 return Ok(());
@@ -337,8 +420,7 @@ impl<M: Memory> EditBuffer<M> {
         if !put {
             add(Piece::New { len: inserted })?;
         }
-        self.pieces = pieces;
-        Ok(())
+        Ok(pieces)
     }
 
     /// The packet ends at `end` of the frame, where padding was cut off.
@@ -442,6 +524,12 @@ impl<M: Memory> fmt::Debug for Edit<'_, M> {
 impl<'a, M: Memory> Edit<'a, M> {
     pub(crate) fn new(buffer: &'a mut EditBuffer<M>, link: LinkType) -> Self {
         Edit { buffer, link }
+    }
+
+    /// Octets of the payload, from its beginning on, that were forwarded before. They are what their receiver got, whatever the
+    /// sender's packet says, and cannot be changed any more.
+    pub fn already_sent(&self) -> usize {
+        self.buffer.scope.sent.min(self.buffer.original)
     }
 
     /// The octets of a part, as they are now.
@@ -564,7 +652,7 @@ impl<'a, M: Memory> Edit<'a, M> {
 
     /// The TCP header without its options. The data offset is best left alone.
     pub fn tcp_mut(&mut self) -> Option<&mut TcpHeader> {
-        self.buffer.packet?.tcp_mut(&mut self.buffer.octets)
+        self.buffer.tcp_mut()
     }
 }
 

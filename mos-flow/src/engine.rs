@@ -40,6 +40,8 @@ mod rewrite;
 
 mod segment;
 
+mod shifted;
+
 mod timers;
 
 use crate::alias::{Alias, Aliases};
@@ -57,7 +59,8 @@ use crate::monitor::Monitor;
 use crate::outbox::{OutFrame, Outbox, Output, Transmit};
 use crate::packet::{Frame, PacketRef, Verdict};
 use crate::reason::DropReason;
-use crate::slab::{Id, Slot};
+use crate::shift::ShiftMap;
+use crate::slab::{Id, Reuse, Slab, Slot};
 use crate::socket::{
     FilterSlot, Listeners, MonitorFilters, Registration, Socket, SocketError, SocketId, SocketKind, Sockets,
 };
@@ -69,14 +72,14 @@ use crate::wire::{self, Packet, Walker};
 use core::fmt;
 use core::time::Duration;
 use ringbuf_core::hint;
-use tcp_reasm::Segment;
+use tcp_reasm::{Segment, Sides};
 use timers::Alarms;
 
 /// Packets that are prepared together, so that their cache misses overlap.
 pub const BURST: usize = 32;
-/// Changed copies of the packet in flight: as it came out of a raw socket's hands, out of the sender's hook, out of the
-/// receiver's hook.
-pub const SCRATCH: usize = 3;
+/// Changed copies of the packet in flight: as it came out of a raw socket's hands, as the receiver counts, out of the
+/// sender's hook, out of the receiver's hook.
+pub const SCRATCH: usize = 4;
 const TCP: u8 = 6;
 
 /// Arrays for every table of an engine; see [`Engine::with_memory`]. Each capacity is a limit of the engine.
@@ -113,6 +116,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub output_octets: M::Of<u8>,
     /// As many octets each as a frame that waits may have: for the packet in flight.
     pub scratch: [M::Of<u8>; SCRATCH],
+    /// Empty, one for each connection of which a handler changed octets, or dropped some.
+    pub shifts: M::Of<Slot<Sides<ShiftMap>>>,
     /// Empty, one for each connection with other addresses on the server's side.
     pub aliases: M::Of<Slot<Alias>>,
     /// [`Bucket::EMPTY`] everywhere, [`Table::buckets_for`] as many.
@@ -141,6 +146,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.max_output.saturating_add(SCRATCH), config.output_octets),
             (Table::<crate::memory::Heap>::buckets_for(config.max_aliases), size_of::<Bucket>()),
             (config.max_aliases, size_of::<Slot<Alias>>()),
+            (config.max_changed, size_of::<Slot<Sides<ShiftMap>>>()),
             (config.chunks, octets + size_of::<u32>()),
             (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
             (
@@ -179,6 +185,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             output_octets: Reserved::filled(0, config.max_output * config.output_octets),
             scratch: core::array::from_fn(|_| Reserved::filled(0, config.output_octets)),
             aliases: Reserved::with_capacity(config.max_aliases),
+            shifts: Reserved::with_capacity(config.max_changed),
             alias_buckets: Reserved::filled(
                 Bucket::EMPTY,
                 Table::<crate::memory::Heap>::buckets_for(config.max_aliases),
@@ -200,6 +207,8 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     defrag: Option<Defrag<M>>,
     hasher: KeyHasher,
     aliases: Aliases<M>,
+    /// How handlers changed what each side of a connection receives.
+    shifts: Slab<Sides<ShiftMap>, M>,
     outbox: Outbox<M>,
     /// Buffers for changed copies of the packet in flight that are not in use.
     pub(crate) scratch: heapless::Vec<EditBuffer<M>, SCRATCH>,
@@ -248,6 +257,8 @@ pub(crate) struct Passage<'a, M: Memory> {
     stage: Stage,
     /// It came in one piece.
     whole: bool,
+    /// It had payload when it came.
+    carries: bool,
 }
 
 #[cfg(feature = "alloc")]
@@ -289,6 +300,7 @@ impl<A, M: Memory> Engine<A, M> {
                 .map(|(config, arrays)| Defrag::new(config, arrays)),
             hasher: KeyHasher::new(config.hash_seed),
             aliases: Aliases::new(arrays.alias_buckets, arrays.aliases),
+            shifts: Slab::new(arrays.shifts, Reuse::Newest),
             outbox: Outbox::new(arrays.output, arrays.output_octets),
             scratch: arrays.scratch.into_iter().map(EditBuffer::new).collect(),
             table: Table::new(arrays.buckets),
@@ -608,8 +620,9 @@ impl<A, M: Memory> Engine<A, M> {
             self.count_drop(reason);
             return verdict;
         }
+        let (stage, carries) = (Stage::Loose, segment.payload_len > 0);
         let mut passage =
-            Passage { view, segment, prepared: p, verdict, edited: None, stage: Stage::Loose, whole };
+            Passage { view, segment, prepared: p, verdict, edited: None, stage, whole, carries };
         self.process_segment(&mut passage, app);
         if let Some(mut changed) = passage.edited {
             changed.finish(view);

@@ -109,6 +109,8 @@ pub struct Live {
     pub(crate) buffers: Sides<Id>,
     /// Its other addresses, on the server's side.
     pub(crate) alias: Id,
+    /// How handlers changed what each side receives.
+    pub(crate) shifts: Id,
     /// Neighbours in the list of connections with something to do after the burst.
     pub(crate) next_pending: Id,
     pub(crate) previous_pending: Id,
@@ -186,6 +188,7 @@ impl Live {
             timers,
             buffers: Sides::from_fn(|_| Id::NONE),
             alias: Id::NONE,
+            shifts: Id::NONE,
             next_pending: Id::NONE,
             previous_pending: Id::NONE,
             pending: Sides::default(),
@@ -197,7 +200,7 @@ impl Live {
     /// Nothing of it needs the long record, whatever may be said of the connection.
     fn is_free(&self) -> bool {
         let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE;
-        let changed = !self.alias.is_none();
+        let changed = !(self.alias.is_none() && self.shifts.is_none());
         !(self.pinned || self.in_pending_list || holds || changed || self.timers.has_holes())
     }
 }

@@ -99,12 +99,13 @@ pub mod stats;
 
 pub mod packet;
 
+pub mod shift;
+
 pub mod edit;
 
 pub mod outbox;
 
 pub mod alias;
-pub mod shift;
 
 pub mod filter;
 

@@ -48,6 +48,7 @@ macro_rules! drop_reasons {
 drop_reasons! {
     AwakeFull => "awake_full", Error, "No live record for a connection that a segment wakes.";
     BadLength => "bad_length", Warning, "A length field contradicts the packet.";
+    EditLost => "edit_lost", Error, "Octets that a handler had changed were sent again, and are not held any more.";
     FrameTooShort => "frame_too_short", Warning, "The frame ends inside a header.";
     HeaderDepth => "header_depth", Warning, "More nested headers than are followed.";
     IpChecksum => "ip_checksum", Warning, "The IPv4 header checksum is wrong.";

@@ -8,6 +8,7 @@ use mos_flow::engine::{Arrays, SCRATCH};
 use mos_flow::flow::{Flow, Live};
 use mos_flow::memory::{Borrowed, Lent};
 use mos_flow::outbox::OutFrame;
+use mos_flow::shift::ShiftMap;
 use mos_flow::slab::{Id, Slot};
 use mos_flow::socket::{Listeners, MonitorFilters, Registration, Socket};
 use mos_flow::table::{Bucket, Table};
@@ -50,6 +51,7 @@ fn arrays() -> Arrays<App, Lent> {
         output: lend(Fixed::<Slot<OutFrame>, 2>::new()),
         output_octets: filled::<_, 256>(0),
         scratch: [(); SCRATCH].map(|()| filled::<_, 128>(0)),
+        shifts: lend(Fixed::<Slot<Sides<ShiftMap>>, 1>::new()),
         aliases: lend(Fixed::<Slot<Alias>, 1>::new()),
         alias_buckets: filled::<_, { Table::<Lent>::buckets_for(1) }>(Bucket::EMPTY),
         fragments: None,

@@ -195,6 +195,15 @@ impl Conn {
         self.sides[side].stream.release(frags, store, offset)
     }
 
+    /// On its way to the receiver, what `from` sent last has become longer by `growth` octets, or shorter; its receiver has
+    /// not got it yet. For middleboxes that change what they forward, and follow connections as the receivers count.
+    pub fn stretch(&mut self, from: Side, growth: i32) {
+        let space = &mut self.sides[from];
+        let moved = |seq: SeqNum| SeqNum(seq.0.wrapping_add_signed(growth));
+        space.snd_nxt = moved(space.snd_nxt);
+        space.set_fin(space.fin().map(moved));
+    }
+
     /// Forgets all octets held for `side`, in order and early, for a caller who has no memory for them and frees it. The
     /// stream stays where it is; what came early has to come again, or is a gap.
     pub fn shed(&mut self, side: Side) {

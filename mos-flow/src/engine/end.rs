@@ -84,6 +84,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.forget_new_data(id);
         if let Some(live) = self.flows.live_mut(id) {
             self.aliases.remove(core::mem::replace(&mut live.alias, Id::NONE));
+            self.shifts.remove(core::mem::replace(&mut live.shifts, Id::NONE));
             live.pending = Sides::default();
             live.pinned = false;
         }

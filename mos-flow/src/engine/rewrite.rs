@@ -2,11 +2,12 @@
 
 use super::{Engine, Passage, Prepared, segment_of};
 use crate::context::Stage;
-use crate::edit::{EditBuffer, PacketError, Scope};
+use crate::edit::{EditBuffer, PacketError, Scope, is_plain};
 use crate::flow::Flow;
 use crate::key::FlowKey;
 use crate::memory::Memory;
 use crate::packet::PacketRef;
+use crate::shift::MAX_CHANGES;
 use crate::slab::Id;
 use tcp_reasm::{Sent, Side};
 
@@ -17,9 +18,31 @@ impl<A, M: Memory> Engine<A, M> {
             Stage::Fragmented => return Err(PacketError::Fragmented),
             _ if packet.packet.depth > 1 => return Err(PacketError::Tunnelled),
             Stage::Loose => Scope::FREE,
-            Stage::Receiver => Scope { sent: 0, resize: Err(PacketError::TooLate) },
-            Stage::Sender { sent, .. } => Scope { sent, resize: Err(PacketError::NotTracked) },
+            Stage::Receiver => Scope::fixed(PacketError::TooLate),
+            Stage::Sender { flow, from, sent } => self.scope_of_sender(packet, flow, from, sent),
         })
+    }
+
+    fn scope_of_sender(&self, packet: PacketRef<'_>, id: Id, from: Side, sent: usize) -> Scope {
+        let (Some((flow, live)), Some(segment)) = (self.flows.both(id), packet.segment) else {
+            return Scope::FREE;
+        };
+        let kept = flow.is_buffered(!from);
+        let shifts = self.shifts.get(live.shifts);
+        let places = MAX_CHANGES - shifts.map_or(0, |shifts| shifts[!from].pending());
+        let resize = if segment.is_syn() || segment.is_rst() {
+            Err(PacketError::NotTracked)
+        } else if !kept {
+            Err(PacketError::NotKept)
+        } else if !is_plain(packet.frame, packet.packet) {
+            Err(PacketError::Tunnelled)
+        } else if shifts.is_none() && self.shifts.len() == self.shifts.capacity() {
+            Err(PacketError::TooMany)
+        } else {
+            Ok(())
+        };
+        // What is not kept cannot be repeated as it was, so it may be changed each time.
+        Scope { sent: if kept { sent } else { 0 }, places, resize }
     }
 
     /// Who sent a packet of a connection. A handler may have given the server's side other addresses.
@@ -61,22 +84,32 @@ impl<A, M: Memory> Engine<A, M> {
         app: &mut A,
     ) {
         edited.finish(passage.view);
-        let frame = edited.frame(passage.view.frame);
-        let packet = edited.packet().copied().unwrap_or(passage.prepared.packet);
+        self.go_on_with(edited, passage, |engine, inner| engine.receive(id, from, inner, sent, app));
+    }
+
+    /// Goes on with a changed copy in the place of the packet.
+    pub(super) fn go_on_with(
+        &mut self,
+        changed: EditBuffer<M>,
+        passage: &mut Passage<'_, M>,
+        then: impl FnOnce(&mut Self, &mut Passage<'_, M>),
+    ) {
+        let frame = changed.frame(passage.view.frame);
+        let packet = changed.packet().copied().unwrap_or(passage.prepared.packet);
         let segment = segment_of(frame.data, &packet);
         let mut later = None;
         if let Some(segment) = &segment {
             let view = PacketRef { frame: &frame, packet: &packet, segment: Some(segment) };
-            let Passage { prepared, verdict, stage, whole, .. } = *passage;
-            let mut inner = Passage { view, segment, prepared, verdict, edited: None, stage, whole };
-            self.receive(id, from, &mut inner, sent, app);
+            let Passage { prepared, verdict, stage, whole, carries, .. } = *passage;
+            let mut inner = Passage { view, segment, prepared, verdict, edited: None, stage, whole, carries };
+            then(self, &mut inner);
             passage.verdict = inner.verdict;
             later = inner.edited;
             if let Some(later) = &mut later {
                 later.finish(view);
             }
         }
-        self.keep_last(edited, &mut later);
+        self.keep_last(changed, &mut later);
         passage.edited = later;
     }
 }

@@ -1,20 +1,21 @@
 //! One segment of a tracked connection, from the sender's state to the receiver's hook.
 
 use super::raise::Raise;
-use super::{Engine, Passage};
+use super::{Engine, Passage, shifted};
 use crate::context::{Stage, Trouble};
 use crate::event::{Event, EventSet, Hook};
 use crate::flow::{EndReason, Live, Mark};
 use crate::memory::Memory;
 use crate::packet::{PacketRef, Verdict};
 use crate::reason::DropReason;
+use crate::shift::ShiftMap;
 use crate::slab::Id;
 use ringbuf_core::window::Refusal;
 use tcp_reasm::{Anomaly, Arrival, Report, Segment, Sent, Side, Sides, Verdict as Judgement};
 
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_, M>, app: &mut A) {
-        let (now, segment) = (self.clock.running(), passage.segment);
+        let now = self.clock.running();
         let Some(flow) = self.flows.get(id) else { return };
         if flow.over.is_some() {
             return self.on_stray(id, passage, app);
@@ -27,7 +28,18 @@ impl<A, M: Memory> Engine<A, M> {
         live.pinned = true;
         live.timers.on_segment(now);
         let was_embryonic = live.conn.is_embryonic();
-        let verdict = live.conn.judge(from, segment);
+        if live.shifts.is_none() {
+            self.judge(id, from, passage, app);
+        } else {
+            self.judge_shifted(id, from, passage, app);
+        }
+        self.after_segment(id, from, was_embryonic, app);
+    }
+
+    /// Lets the connection's ends say what a segment means.
+    pub(super) fn judge(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
+        let Some(live) = self.flows.live(id) else { return };
+        let verdict = live.conn.judge(from, passage.segment);
         if verdict == Judgement::Restart {
             return self.restart(id, from, passage, app);
         }
@@ -36,7 +48,9 @@ impl<A, M: Memory> Engine<A, M> {
             Judgement::Refuse(anomaly) => self.refuse(id, from, anomaly, passage, app),
             _ => self.accept(id, from, passage, app),
         }
-        self.after_segment(id, from, was_embryonic, app);
+        if self.flows.live(id).is_some_and(|live| !live.shifts.is_none()) {
+            self.shift_back(id, from, passage);
+        }
     }
 
     /// The ports are used again.
@@ -101,7 +115,9 @@ impl<A, M: Memory> Engine<A, M> {
     fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         let segment = passage.segment;
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        passage.stage = Stage::Sender { flow: id, from, sent: sent_before(live, from, segment) };
+        let before = live.conn.space(from).snd_nxt();
+        let shifts = self.shifts.get(live.shifts);
+        passage.stage = Stage::Sender { flow: id, from, sent: sent_before(live, from, segment, shifts) };
         let sent = live.conn.sent(from, segment);
         if from == Side::Server {
             flow.set(Mark::Answered, true);
@@ -123,8 +139,10 @@ impl<A, M: Memory> Engine<A, M> {
             self.note_alias(id, passage);
         }
         if passage.verdict == Verdict::Drop {
+            self.note_dropped(id, from, passage.segment, before);
             return self.raise_dropped(id, from, passage, app);
         }
+        self.note_forwarded(id, from, passage);
         match passage.edited.take() {
             Some(edited) => self.receive_edited(id, from, (passage, edited), &sent, app),
             None => self.receive(id, from, passage, &sent, app),
@@ -292,8 +310,12 @@ impl<A, M: Memory> Engine<A, M> {
     }
 }
 
-/// Octets of a segment's payload that its sender had sent before.
-fn sent_before(live: &Live, from: Side, segment: &Segment<'_>) -> usize {
-    let known = live.conn.space(from).snd_nxt().map_or(0, |nxt| nxt.distance(segment.data_seq()));
+/// Octets of a segment's payload that were forwarded before.
+fn sent_before(live: &Live, from: Side, segment: &Segment<'_>, shifts: Option<&Sides<ShiftMap>>) -> usize {
+    let start = segment.data_seq();
+    let known = match shifts {
+        Some(shifts) => shifted::mark(&shifts[!from]) - live.conn.stream(!from).position(start),
+        None => live.conn.space(from).snd_nxt().map_or(0, |nxt| nxt.distance(start).into()),
+    };
     usize::try_from(known).unwrap_or(0)
 }
