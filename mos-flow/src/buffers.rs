@@ -4,12 +4,14 @@
 //! 1. A record belongs to one stream of a connection that is awake and names it.
 //! 2. A stream without a record holds no octets: its window has an empty run.
 //! 3. No stream has more chunks than its part.
+//! 4. A queue of segments belongs to one record, whose stream holds octets early.
 
 use crate::memory::Memory;
+use crate::overlap::{OverlapPolicy, Rule, SegmentQueue};
 use crate::slab::{Id, Reuse, Slab, Slot};
 use core::fmt;
 use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
-use ringbuf_core::{FragList, Offset, Overlap, Range};
+use ringbuf_core::{FragList, Offset, Range};
 use tcp_reasm::{Buffer, Conn, Side};
 
 /// Ranges that a stream holds apart from its in-order run.
@@ -22,6 +24,8 @@ pub struct StreamBuffer {
     chunks: ChunkMap,
     /// The connection, and the side that receives the stream.
     owner: Option<(Id, Side)>,
+    /// Boundaries of the segments that wait, if the policy asks for them.
+    queue: Option<Id>,
 }
 
 type Chunks<M> = ChunkPool<<M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
@@ -31,6 +35,7 @@ pub(crate) type Octets<'a, M> = Chunked<'a, <M as Memory>::Of<u8>, <M as Memory>
 pub(crate) struct Buffers<M: Memory> {
     pool: Chunks<M>,
     streams: Slab<StreamBuffer, M>,
+    queues: Slab<SegmentQueue, M>,
     /// Where the search for octets to give up goes on.
     hand: u32,
     /// The most chunks of one stream.
@@ -48,10 +53,11 @@ impl<M: Memory> Buffers<M> {
         octets: M::Of<u8>,
         links: M::Of<u32>,
         streams: M::Of<Slot<StreamBuffer>>,
+        queues: M::Of<Slot<SegmentQueue>>,
         most: u32,
     ) -> Self {
         let (pool, streams) = (ChunkPool::new(octets, links), Slab::new(streams, Reuse::Newest));
-        Buffers { pool, streams, hand: 0, most }
+        Buffers { pool, streams, queues: Slab::new(queues, Reuse::Newest), hand: 0, most }
     }
 
     /// Chunks in use, and chunks there are.
@@ -78,10 +84,49 @@ impl<M: Memory> Buffers<M> {
 
     /// Frees everything that a stream holds.
     pub(crate) fn close(&mut self, id: Id) {
+        self.close_queue(id);
         if let Some(b) = self.streams.get_mut(id) {
             Chunked { pool: &mut self.pool, map: &mut b.chunks }.clear();
             self.streams.remove(id);
         }
+    }
+
+    /// Frees the queue of a stream where nothing waits.
+    pub(crate) fn close_queue(&mut self, id: Id) {
+        let queue = self.streams.get_mut(id).and_then(|b| b.queue.take());
+        if let Some(queue) = queue {
+            self.queues.remove(queue);
+        }
+    }
+
+    /// Makes the queue of a stream one of `policy`; `next` is its in-order end. Returns whether there is memory for it:
+    /// without, nothing changes.
+    pub(crate) fn begin_policy(&mut self, id: Id, policy: OverlapPolicy, next: Offset) -> bool {
+        let Some(b) = self.streams.get_mut(id) else { return true };
+        let early = b.frags.as_slice();
+        let early = early.get(early.partition_point(|range| range.start <= next)..).unwrap_or_default();
+        let queue = if early.is_empty() { None } else { SegmentQueue::with(policy, next, early) };
+        match (queue, b.queue.and_then(|old| self.queues.get_mut(old))) {
+            (Some(queue), Some(old)) => *old = queue,
+            (Some(queue), None) => {
+                b.queue = self.queues.insert(queue).ok();
+                return b.queue.is_some();
+            }
+            (None, _) => self.close_queue(id),
+        }
+        true
+    }
+
+    /// Queues in use.
+    #[cfg(any(test, feature = "_model"))]
+    pub(crate) fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Whether a stream has a queue.
+    #[cfg(any(test, feature = "_model"))]
+    pub(crate) fn has_queue(&self, id: Id) -> bool {
+        self.streams.get(id).is_some_and(|b| b.queue.is_some())
     }
 
     pub(crate) fn frags(&self, id: Id) -> Option<&FragList<MAX_RANGES>> {
@@ -92,11 +137,12 @@ impl<M: Memory> Buffers<M> {
     pub(crate) fn with<R>(
         &mut self,
         id: Id,
-        policy: Overlap,
-        f: impl FnOnce(Buffer<'_, Octets<'_, M>, Overlap, MAX_RANGES>) -> R,
+        policy: OverlapPolicy,
+        f: impl FnOnce(Buffer<'_, Octets<'_, M>, Rule<'_, M>, MAX_RANGES>) -> R,
     ) -> Option<R> {
         let b = self.streams.get_mut(id)?;
         let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
+        let policy = Rule { policy, queues: &mut self.queues, queue: &mut b.queue };
         Some(f(Buffer { frags: &mut b.frags, store: &mut store, policy }))
     }
 
@@ -130,7 +176,7 @@ impl<M: Memory> Buffers<M> {
     /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were, and whether nothing is held
     /// any more.
     pub(crate) fn release(&mut self, id: Id, conn: &mut Conn, side: Side, offset: Offset) -> (u64, bool) {
-        self.with(id, Overlap::First, |b| {
+        self.with(id, OverlapPolicy::First, |b| {
             let octets = conn.release(side, b.frags, b.store, offset);
             (octets, b.frags.is_empty() && conn.stream(side).window().run().is_empty())
         })

@@ -2,10 +2,11 @@
 
 use crate::defrag::DefragConfig;
 use crate::evict::{EmbryonicThenIdle, Evict};
+use crate::overlap::OverlapPolicy;
 use core::fmt;
 use core::time::Duration;
+use ringbuf_core::chunk;
 use ringbuf_core::window::Window;
-use ringbuf_core::{Overlap, chunk};
 use tcp_reasm::{Strictness, Timeouts};
 
 /// How long received octets are kept.
@@ -70,7 +71,10 @@ pub struct Config {
     /// is more.
     pub stream_octets: u32,
     /// Which copy of an octet is kept.
-    pub overlap: Overlap,
+    pub overlap: OverlapPolicy,
+    /// Streams that hold octets early at once under an overlap policy that compares segments: any but
+    /// [`OverlapPolicy::First`] and [`OverlapPolicy::Last`]. Early octets of one more are refused.
+    pub max_queues: usize,
     /// How long octets are kept.
     pub retention: Retention,
     /// When connections and acknowledged holes are given up. With a `time_wait` of zero a closed connection ends with its
@@ -117,7 +121,8 @@ impl Default for Config {
             ring_octets: 8192,
             ahead_octets: 1 << 30,
             stream_octets: 4 << 20,
-            overlap: Overlap::First,
+            overlap: OverlapPolicy::First,
+            max_queues: 256,
             retention: Retention::Ring,
             timeouts: Timeouts { time_wait: Duration::ZERO, ..Timeouts::default() },
             linger: Duration::ZERO,
@@ -206,6 +211,7 @@ impl Config {
             ("max_aliases", self.max_aliases, 0),
             ("max_changed", self.max_changed, 0),
             ("max_buffers", self.max_buffers, 0),
+            ("max_queues", self.max_queues, 0),
             ("chunks", self.chunks, 0),
             ("fragments.max_datagrams", self.fragments.map_or(1, |f| f.max_datagrams), 1),
             ("fragments.chunks", self.fragments.map_or(0, |f| f.chunks), 0),

@@ -57,7 +57,9 @@ use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::outbox::{OutFrame, Outbox, Output, Transmit};
+use crate::overlap::SegmentQueue;
 use crate::packet::{Frame, PacketRef, Verdict};
+
 use crate::reason::DropReason;
 use crate::shift::ShiftMap;
 use crate::slab::{Id, Reuse, Slab, Slot};
@@ -102,6 +104,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub links: M::Of<u32>,
     /// Empty, one for each stream that holds octets.
     pub streams: M::Of<Slot<StreamBuffer>>,
+    /// Empty, one for each stream that holds octets early under a policy that compares segments.
+    pub queues: M::Of<Slot<SegmentQueue>>,
     /// Empty, one for each socket.
     pub sockets: M::Of<Slot<Socket>>,
     /// Empty; one for each monitor, and one for each active socket with handlers of its own.
@@ -149,6 +153,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.max_changed, size_of::<Slot<Sides<ShiftMap>>>()),
             (config.chunks, octets + size_of::<u32>()),
             (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
+            (config.max_queues, size_of::<Slot<SegmentQueue>>()),
             (
                 config.max_sockets,
                 size_of::<Slot<Socket>>() + size_of::<Slot<Listeners<A, crate::memory::Heap>>>(),
@@ -177,6 +182,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             octets: Reserved::filled(0, octets),
             links: Reserved::filled(0, config.chunks),
             streams: Reserved::with_capacity(config.max_buffers),
+            queues: Reserved::with_capacity(config.max_queues),
             sockets: Reserved::with_capacity(config.max_sockets),
             listeners: Reserved::with_capacity(config.max_sockets),
             filters: Reserved::with_capacity(config.max_monitors),
@@ -312,7 +318,13 @@ impl<A, M: Memory> Engine<A, M> {
             ),
             wheel: Wheel::new(arrays.timers),
             alarms: Alarms::new(arrays.alarms, arrays.alarm_timers),
-            buffers: Buffers::new(arrays.octets, arrays.links, arrays.streams, config.stream_chunks()),
+            buffers: Buffers::new(
+                arrays.octets,
+                arrays.links,
+                arrays.streams,
+                arrays.queues,
+                config.stream_chunks(),
+            ),
             sockets: Sockets::new(arrays.sockets, arrays.listeners, arrays.filters, arrays.monitors),
             config,
             stats: Stats::default(),

@@ -13,10 +13,10 @@
 use crate::event::EventSet;
 use crate::key::FlowKey;
 use crate::memory::Memory;
+use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use crate::time::Instant;
 use core::fmt;
-use ringbuf_core::Overlap;
 use ringbuf_core::window::Window;
 use tcp_reasm::{Conn, PackedConn, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
@@ -56,7 +56,7 @@ pub struct Flow {
     /// Events that some socket has, or had, a handler for, by hook.
     pub(crate) interest: [EventSet; 3],
     /// Which copy of an octet each stream keeps.
-    pub(crate) overlap: Sides<Overlap>,
+    pub(crate) overlap: Sides<OverlapPolicy>,
     marks: u8,
     /// It ended; the record only keeps stray packets from starting a new one.
     pub(crate) over: Option<EndReason>,
@@ -123,7 +123,7 @@ pub struct Live {
 
 impl Flow {
     /// A connection that is yet to be opened.
-    pub(crate) fn new(key: FlowKey, number: u64, client_is_low: bool, overlap: Overlap) -> Self {
+    pub(crate) fn new(key: FlowKey, number: u64, client_is_low: bool, overlap: OverlapPolicy) -> Self {
         Flow {
             key,
             rest: None,

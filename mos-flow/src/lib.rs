@@ -111,6 +111,8 @@ pub mod filter;
 
 pub mod evict;
 
+pub mod overlap;
+
 pub mod config;
 
 pub mod buffers;
@@ -138,6 +140,7 @@ pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;
 pub use monitor::{Monitor, Peek, StreamInfo};
 pub use outbox::{Output, Transmit, Way};
+pub use overlap::OverlapPolicy;
 pub use packet::{Frame, PacketView, Verdict};
 pub use reason::DropReason;
 pub use socket::{FilterSlot, SocketError, SocketId, SocketKind};

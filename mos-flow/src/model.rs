@@ -21,8 +21,8 @@ use crate::key::FlowKey;
 use crate::testing::Exchange;
 use crate::wire::{Family, LinkType, MAX_DEPTH, Packet, Walker, checksum, parse, verify};
 use crate::{
-    Config, Context, EmbryonicThenIdle, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset, Overlap,
-    Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
+    Config, Context, EmbryonicThenIdle, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset,
+    OverlapPolicy, Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
 };
 use core::time::Duration;
 use std::format;
@@ -73,7 +73,10 @@ fn anything(ctx: &mut Context<'_, App>) {
         7 => drop(ctx.control().bind(other, FilterSlot::Syn, "port 80".parse().ok())),
         8 => drop(ctx.control().start_timer(Duration::from_millis(how.into()), anything, 1)),
         9 => ctx.drop_packet(),
-        10 => drop(ctx.monitor().map(|mut m| m.set_overlap(Side::Server, Overlap::Last))),
+        10 => {
+            let policy = OverlapPolicy::ALL[usize::from(how) % OverlapPolicy::ALL.len()];
+            let _ = ctx.monitor_at(other).map(|mut m| m.set_overlap(side, policy));
+        }
         _ => look(ctx, other, side, how),
     }
 }
@@ -92,7 +95,9 @@ fn look(ctx: &mut Context<'_, App>, socket: SocketId, side: Side, how: u8) {
         assert_eq!(got, range.len().min(600), "a held range can be read");
     }
     let before = m.cursor(side);
-    match m.peek(side, &mut buf[..usize::from(how)]) {
+    let read =
+        if how & 64 == 0 { m.peek(side, &mut buf[..usize::from(how)]) } else { m.skip(side, u64::from(how)) };
+    match read {
         Ok(Peek::Data(r)) => assert!(Ok(r.start) == before && Ok(r.end) == m.cursor(side)),
         Ok(Peek::Lost(r)) => assert!(!r.is_empty() && Ok(r.end) == m.cursor(side)),
         Ok(Peek::Empty) | Err(_) => assert_eq!(before, m.cursor(side)),
@@ -125,6 +130,7 @@ fn config([setup, crowd, datagrams]: [u8; 3]) -> Config {
         max_monitors: 4,
         max_timers: 4,
         max_buffers: usize::from(setup & 3) + 1,
+        max_queues: usize::from(setup & 1),
         chunks: usize::from(setup >> 2 & 3) * 4,
         ring_octets: 1000,
         ahead_octets: 1 << 16,

@@ -1,5 +1,9 @@
 //! [`Monitor`]: one socket, and what can be read and set through it.
 
+mod read;
+
+mod wish;
+
 use crate::buffers::MAX_RANGES;
 use crate::engine::Engine;
 use crate::flow::{EndReason, Flow, Mark};
@@ -9,8 +13,7 @@ use crate::socket::{SocketError, SocketId, SocketKind};
 use crate::time::Instant;
 use crate::wire::VlanStack;
 use core::net::SocketAddr;
-use ringbuf_core::window::Next;
-use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum};
+use ringbuf_core::{FragList, Offset, Range, SeqNum};
 use tcp_reasm::{Conn, Side, State, Stream};
 
 /// Result of a sequential read.
@@ -261,231 +264,8 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             Err(e) => Err(e),
         }
     }
-
-    /// What this socket's cursor will find on `side`.
-    fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
-        let cursor = self.cursor(side)?;
-        let stream = self.stream(side)?;
-        let window = stream.window();
-        Ok(match self.frags(side)? {
-            Some(frags) => window.next_for(frags, cursor),
-            None if side == Side::Server && self.conn()?.has_undecided_syn_data() => Next::Empty,
-            None if cursor < window.next() => Next::Lost(Range { start: cursor, end: window.next() }),
-            None => Next::Empty,
-        })
-    }
-
-    /// The offset up to which this socket has read the stream that `side` receives.
-    ///
-    /// # Errors
-    /// [`SocketError::NoSocket`] when the socket was closed.
-    pub fn cursor(&self, side: Side) -> Result<Offset, SocketError> {
-        Ok(self.engine.sockets.get(self.socket)?.cursor(side))
-    }
-
-    fn set_cursor(&mut self, side: Side, cursor: Offset) -> Result<(), SocketError> {
-        let socket = self.engine.sockets.get_mut(self.socket)?;
-        socket.set_cursor(side, cursor);
-        let flow = socket.flow().and_then(|index| self.engine.flows.id_at(index));
-        if let Some(flow) = flow.and_then(|id| self.engine.flows.get_mut(id)) {
-            flow.set(Mark::Read, true);
-        }
-        Ok(())
-    }
-
-    /// Copies the next in-order octets of the stream that `side` receives to `buf` and moves this socket's cursor.
-    /// Other sockets have their own.
-    ///
-    /// # Errors
-    /// As [`Monitor::ppeek`], but for [`SocketError::NoData`].
-    pub fn peek(&mut self, side: Side, buf: &mut [u8]) -> Result<Peek, SocketError> {
-        let mut filled = 0;
-        self.peek_with(side, buf.len(), |piece| {
-            if let Some(place) = buf.get_mut(filled..filled + piece.len()) {
-                place.copy_from_slice(piece);
-            }
-            filled += piece.len();
-        })
-    }
-
-    /// As [`Monitor::peek`], but hands the octets, `most` of them at the most, to `f`, piece by piece without a copy.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn peek_with(
-        &mut self,
-        side: Side,
-        most: usize,
-        mut f: impl FnMut(&[u8]),
-    ) -> Result<Peek, SocketError> {
-        let range = match self.next_for_cursor(side)? {
-            Next::Data(range) => {
-                Range { end: range.end.min(range.start.saturating_add(most as u64)), ..range }
-            }
-            Next::Lost(range) => {
-                self.set_cursor(side, range.end)?;
-                return Ok(Peek::Lost(range));
-            }
-            Next::Empty => return Ok(Peek::Empty),
-        };
-        let (buffer, mut at) = (self.buffer(side)?, range.start);
-        while at < range.end {
-            let piece = self.engine.buffers.piece(buffer, Range { start: at, end: range.end });
-            if piece.is_empty() {
-                break;
-            }
-            f(piece);
-            at = at.saturating_add(piece.len() as u64);
-        }
-        self.set_cursor(side, at)?;
-        Ok(Peek::Data(Range { start: range.start, end: at }))
-    }
-
-    /// Hands all unread in-order octets of the stream that `side` receives to `f`, piece by piece without a copy,
-    /// and moves the cursor behind them. `f` is told of lost octets by a range and an empty slice.
-    ///
-    /// # Errors
-    /// As [`Monitor::peek`].
-    pub fn read_with(&mut self, side: Side, f: impl FnMut(Range, &[u8])) -> Result<(), SocketError> {
-        self.read_below(side, Offset(u64::MAX), f)
-    }
-
-    /// As [`Monitor::read_with`], but only octets below `limit`.
-    ///
-    /// # Errors
-    /// As [`Monitor::peek`].
-    pub fn read_below(
-        &mut self,
-        side: Side,
-        limit: Offset,
-        mut f: impl FnMut(Range, &[u8]),
-    ) -> Result<(), SocketError> {
-        while self.cursor(side)? < limit {
-            let end = match self.next_for_cursor(side)? {
-                Next::Data(range) => {
-                    let range = Range { end: range.end.min(limit), ..range };
-                    let piece = self.engine.buffers.piece(self.buffer(side)?, range);
-                    let read = Range::at(range.start, piece.len() as u64);
-                    f(read, piece);
-                    read.end
-                }
-                Next::Lost(range) => {
-                    f(range, &[]);
-                    range.end
-                }
-                Next::Empty => return Ok(()),
-            };
-            self.set_cursor(side, end)?;
-        }
-        Ok(())
-    }
-
-    /// Stops the events of one side, or of both, for this socket. When no socket of a connection wants any more
-    /// events, the connection is forgotten after the packet, without an end event. On a stream socket: for the
-    /// connections that it will watch.
-    ///
-    /// # Errors
-    /// [`SocketError::WrongKind`] on a raw socket.
-    pub fn stop(&mut self, side: Option<Side>) -> Result<(), SocketError> {
-        let socket = self.engine.sockets.get_mut(self.socket)?;
-        if socket.kind == SocketKind::Raw {
-            return Err(SocketError::WrongKind);
-        }
-        for s in Side::BOTH.into_iter().filter(|s| side.is_none_or(|side| side == *s)) {
-            socket.wishes[s].no_events();
-        }
-        if let Ok(flow) = self.flow_id() {
-            self.engine.note_stopped(flow);
-        }
-        Ok(())
-    }
-
-    /// Switches off keeping the octets that `side` receives. On an active socket what is held is freed, for all
-    /// sockets of the connection; on a stream socket it concerns the connections that it will watch.
-    ///
-    /// # Errors
-    /// [`SocketError::WrongKind`] on a raw socket.
-    pub fn disable_buffer(&mut self, side: Side) -> Result<(), SocketError> {
-        let socket = self.engine.sockets.get_mut(self.socket)?;
-        if socket.kind == SocketKind::Raw {
-            return Err(SocketError::WrongKind);
-        }
-        socket.wishes[side].no_octets();
-        if let Ok(flow) = self.flow_id() {
-            self.engine.disable_buffer(flow, side);
-        }
-        Ok(())
-    }
-
-    /// Chooses which copy of an octet the stream keeps that `side` receives. On an active socket it takes effect with
-    /// the next segment, for all sockets of the connection; on a stream socket it concerns the connections that it
-    /// will watch (of several monitors the one opened last decides).
-    ///
-    /// # Errors
-    /// [`SocketError::WrongKind`] on a raw socket.
-    pub fn set_overlap(&mut self, side: Side, policy: Overlap) -> Result<(), SocketError> {
-        let socket = self.engine.sockets.get_mut(self.socket)?;
-        if socket.kind == SocketKind::Raw {
-            return Err(SocketError::WrongKind);
-        }
-        socket.wishes[side].set_overlap(policy);
-        if let Ok(flow) = self.flow_id()
-            && let Some(flow) = self.engine.flows.get_mut(flow)
-        {
-            flow.overlap[side] = policy;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 #[cfg(feature = "alloc")]
-mod tests {
-    use super::*;
-    use crate::testing::Exchange;
-    use crate::{Config, Event, Frame, Hook, Instant};
-    use std::vec::Vec;
-    use tcp_reasm::Sides;
-
-    /// What a handler found: the pieces read, and offsets of two sequence numbers.
-    #[derive(Debug, Default)]
-    struct Found {
-        pieces: Vec<Vec<u8>>,
-        peeks: Vec<Peek>,
-        offsets: Vec<Option<Offset>>,
-        last: Option<Instant>,
-    }
-
-    fn on_data(ctx: &mut crate::Context<'_, Found>) {
-        let (found, mut m) = ctx.split().unwrap();
-        for most in [0, 5, 4000] {
-            let pieces = &mut found.pieces;
-            found.peeks.push(m.peek_with(Side::Server, most, |p| pieces.push(p.to_vec())).unwrap());
-        }
-        found.offsets =
-            [u32::MAX - 1, u32::MAX, 0, 9].map(|n| m.offset_of(Side::Server, SeqNum(n)).unwrap()).to_vec();
-        found.last = m.last_packet().ok();
-    }
-
-    #[test]
-    fn pieces_are_lent_up_to_a_limit_and_sequence_numbers_have_offsets() {
-        let mut engine = Engine::<Found>::new(Config { max_flows: 2, ..Config::default() }).unwrap();
-        let socket = engine.control().open(SocketKind::Stream).unwrap();
-        engine.register(socket, Event::NewData, Hook::None, on_data, 0).unwrap();
-        let (client, server) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
-        let mut x = Exchange::new(client, server, Sides { client: u32::MAX - 1, server: 7 });
-        let mut frames: Vec<Vec<u8>> = x.handshake().into();
-        let payload: Vec<u8> = (0..3000_u32).map(|i| i as u8).collect();
-        frames.extend(payload.chunks(1000).map(|c| x.data(Side::Client, c)));
-        let mut found = Found::default();
-        let mut burst: Vec<Frame<'_>> =
-            (1..).zip(&frames).map(|(t, f)| Frame::ethernet(Instant(t), f)).collect();
-        engine.process_burst(&mut burst, &mut found);
-        assert_eq!(found.pieces.concat(), payload);
-        let ranges = [(0, 0), (0, 5), (5, 3000)].map(|(a, b)| Peek::Data(Range::new(a, b)));
-        assert_eq!(found.peeks, ranges);
-        assert_eq!(found.offsets, [None, Some(Offset(0)), Some(Offset(1)), Some(Offset(10))]);
-        assert_eq!(found.last, Some(Instant(6)));
-        assert_eq!(engine.control().monitor(socket).unwrap().last_packet(), Err(SocketError::WrongKind));
-    }
-}
+mod tests;

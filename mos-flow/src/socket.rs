@@ -15,9 +15,10 @@ use crate::context::Handler;
 use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
 use crate::memory::Memory;
+use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use core::fmt;
-use ringbuf_core::{Offset, Overlap};
+use ringbuf_core::Offset;
 use tcp_reasm::{Side, Sides};
 use zerocopy::byteorder::native_endian::U64;
 
@@ -103,8 +104,10 @@ pub(crate) struct Wishes(u8);
 impl Wishes {
     const EVENTS: u8 = 1;
     const OCTETS: u8 = 2;
-    const FIRST: u8 = 4;
-    const LAST: u8 = 8;
+    /// Where the number of an overlap policy begins: four bits, of which 0 is none and `n` the one before `n` in the list
+    /// of all.
+    const POLICY: u32 = 2;
+    const POLICY_BITS: u8 = 15 << Wishes::POLICY;
 
     /// Events and octets, these by the configuration's policy.
     const ALL: Wishes = Wishes(Wishes::EVENTS | Wishes::OCTETS);
@@ -128,17 +131,14 @@ impl Wishes {
     }
 
     /// Which copy of an octet the side's stream keeps, if the configuration's choice is not wanted.
-    pub(crate) fn overlap(self) -> Option<Overlap> {
-        match self.0 & (Wishes::FIRST | Wishes::LAST) {
-            Wishes::FIRST => Some(Overlap::First),
-            Wishes::LAST => Some(Overlap::Last),
-            _ => None,
-        }
+    pub(crate) fn overlap(self) -> Option<OverlapPolicy> {
+        let number = usize::from((self.0 & Wishes::POLICY_BITS) >> Wishes::POLICY);
+        OverlapPolicy::ALL.get(number.wrapping_sub(1)).copied()
     }
 
-    pub(crate) fn set_overlap(&mut self, policy: Overlap) {
-        let bit = if policy == Overlap::Last { Wishes::LAST } else { Wishes::FIRST };
-        self.0 = self.0 & !(Wishes::FIRST | Wishes::LAST) | bit;
+    pub(crate) fn set_overlap(&mut self, policy: OverlapPolicy) {
+        let number = (1_u8..).zip(OverlapPolicy::ALL).find(|(_, p)| *p == policy).map_or(0, |(n, _)| n);
+        self.0 = self.0 & !Wishes::POLICY_BITS | number << Wishes::POLICY;
     }
 }
 

@@ -8,6 +8,7 @@ use mos_flow::engine::{Arrays, SCRATCH};
 use mos_flow::flow::{Flow, Live};
 use mos_flow::memory::{Borrowed, Lent};
 use mos_flow::outbox::OutFrame;
+use mos_flow::overlap::SegmentQueue;
 use mos_flow::shift::ShiftMap;
 use mos_flow::slab::{Id, Slot};
 use mos_flow::socket::{Listeners, MonitorFilters, Registration, Socket};
@@ -44,6 +45,7 @@ fn arrays() -> Arrays<App, Lent> {
         octets: filled::<_, { CHUNKS * CHUNK }>(0),
         links: filled::<_, CHUNKS>(0),
         streams: lend(Fixed::<Slot<StreamBuffer>, FLOWS>::new()),
+        queues: lend(Fixed::<Slot<SegmentQueue>, 1>::new()),
         sockets: lend(Fixed::<Slot<Socket>, { FLOWS + 1 }>::new()),
         listeners: lend(Fixed::<Slot<Listeners<App, Lent>>, 2>::new()),
         filters: lend(Fixed::<Slot<MonitorFilters>, 1>::new()),

@@ -87,7 +87,12 @@ fn read(ctx: &mut Context<'_, App>) {
     if let (Some(side), Ok((app, mut monitor))) = (ctx.side(), ctx.split()) {
         let heard = &mut app.heard[side];
         let _ = monitor.read_with(side, |range, data| {
-            assert!(!data.is_empty() && range.start == Offset(heard.len() as u64), "{range:?} {} lost {:?}", data.len(), app.refused);
+            assert!(
+                !data.is_empty() && range.start == Offset(heard.len() as u64),
+                "{range:?} {} lost {:?}",
+                data.len(),
+                app.refused
+            );
             heard.extend_from_slice(data);
         });
     }
@@ -258,10 +263,18 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
     let socket = engine.open(SocketKind::Stream).unwrap();
     engine.register(socket, Event::PacketIn, Hook::Sender, change, 0).unwrap();
     engine.register(socket, Event::NewData, Hook::None, read, 0).unwrap();
-    engine.register(socket, Event::Error, Hook::None, |c| {
-        let line = format!("{:?}", c.trouble());
-        c.app().refused.push(line);
-    }, 0).unwrap();
+    engine
+        .register(
+            socket,
+            Event::Error,
+            Hook::None,
+            |c| {
+                let line = format!("{:?}", c.trouble());
+                c.app().refused.push(line);
+            },
+            0,
+        )
+        .unwrap();
     let mut app = App::default();
     let mut hosts = Sides::from_fn(|side| Host::new(side, &case.say[side], case.mtu, case.window));
     let mut nets =
@@ -309,7 +322,15 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
 #[test]
 fn in_peace() {
     let say = |n: u32, step: u32| (0..n).map(|i| (i * step) as u8).collect::<Vec<u8>>();
-    for (n, loss, mtu, window) in [(0, 0, 1500, 65_000), (5, 0, 1500, 65_000), (100, 0, 1500, 65_000), (3000, 0, 1500, 65_000), (3000, 0, 300, 65_000), (300, 3, 1500, 65_000), (3000, 8, 300, 65_000)] {
+    for (n, loss, mtu, window) in [
+        (0, 0, 1500, 65_000),
+        (5, 0, 1500, 65_000),
+        (100, 0, 1500, 65_000),
+        (3000, 0, 1500, 65_000),
+        (3000, 0, 300, 65_000),
+        (300, 3, 1500, 65_000),
+        (3000, 8, 300, 65_000),
+    ] {
         let case = Case {
             say: Sides { client: say(n, 1), server: say(n, 3) },
             seed: 1,
@@ -320,7 +341,11 @@ fn in_peace() {
         };
         let started = std::time::Instant::now();
         let result = run(&case);
-        eprintln!("{n} {loss} {mtu} {window}: {:?} {:?}", result.map_err(|e| e.to_string()), started.elapsed());
+        eprintln!(
+            "{n} {loss} {mtu} {window}: {:?} {:?}",
+            result.map_err(|e| e.to_string()),
+            started.elapsed()
+        );
     }
 }
 

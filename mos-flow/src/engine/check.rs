@@ -17,6 +17,7 @@ struct Count {
     over: usize,
     pending: usize,
     sockets: usize,
+    queues: usize,
 }
 
 impl<A, M: Memory> Engine<A, M> {
@@ -40,6 +41,7 @@ impl<A, M: Memory> Engine<A, M> {
             over: self.lingering,
             pending: self.check_pending(),
             sockets: self.sockets.len(),
+            queues: self.buffers.queues(),
         };
         assert_eq!(count, counted);
         assert_eq!(self.wheel.len(), self.flows.len(), "a timer for each connection");
@@ -65,6 +67,11 @@ impl<A, M: Memory> Engine<A, M> {
                 assert!(!live.pending[side] || live.in_pending_list);
                 assert_eq!(self.buffers.frags(buffer).is_some(), !buffer.is_none(), "a record that exists");
                 assert!(!buffer.is_none() || run.is_empty(), "octets are where there is memory");
+                count.queues += usize::from(self.buffers.has_queue(buffer));
+                assert!(
+                    flow.overlap[side].has_queue() || !self.buffers.has_queue(buffer),
+                    "a queue is asked for"
+                );
             }
         }
         let first = flow.first_socket;

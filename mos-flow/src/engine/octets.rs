@@ -6,6 +6,7 @@ use crate::config::Retention;
 use crate::context::Trouble;
 use crate::flow::Mark;
 use crate::memory::Memory;
+use crate::overlap::OverlapPolicy;
 use crate::packet::PacketRef;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
@@ -29,9 +30,11 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
         let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
         let (conn, policy) = (&mut live.conn, flow.overlap[to]);
-        if let Some(report) =
-            self.buffers.with(live.buffers[to], policy, |b| conn.received(to, segment, Some(b)))
-        {
+        let record = live.buffers[to];
+        if let Some(report) = self.buffers.with(record, policy, |b| conn.received(to, segment, Some(b))) {
+            if policy.has_queue() && !conn.stream(to).holds_early() {
+                self.buffers.close_queue(record);
+            }
             return report;
         }
         let next = conn.stream(to).rcv_nxt();
@@ -221,6 +224,20 @@ impl<A, M: Memory> Engine<A, M> {
                 return;
             }
         }
+    }
+
+    /// Changes the overlap policy of a stream. Returns whether there is memory for it.
+    pub(crate) fn set_overlap(&mut self, id: Id, side: Side, policy: OverlapPolicy) -> bool {
+        let next = self.flows.live(id).map(|live| (live.buffers[side], live.conn.stream(side).next()));
+        let Some(flow) = self.flows.get_mut(id) else { return false };
+        if flow.overlap[side] == policy {
+            return true;
+        }
+        if next.is_some_and(|(record, next)| !self.buffers.begin_policy(record, policy, next)) {
+            return false;
+        }
+        flow.overlap[side] = policy;
+        true
     }
 
     /// Stops keeping the octets of a stream.

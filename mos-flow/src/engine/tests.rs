@@ -3,6 +3,7 @@ mod datagram;
 mod limits;
 mod packets;
 mod rest;
+mod streams;
 
 mod sockets;
 
@@ -574,7 +575,7 @@ fn reading_by_offset_tells_what_is_there() {
 #[test]
 fn the_last_copy_wins_when_asked_for() {
     for (policy, expected) in [(Overlap::First, "GOOD"), (Overlap::Last, "EVIL")] {
-        let mut w = World::new(Config { overlap: policy, ..small() });
+        let mut w = World::new(Config { overlap: policy.into(), ..small() });
         w.on(Event::ConnEnd, Hook::Receiver, read);
         let mut x = exchange();
         w.send(&x.handshake());

@@ -49,7 +49,7 @@ impl EngineArgs {
             max_sockets: (1 << 20) + 16,
             max_buffers: 1 << 18,
             chunks: 1 << 18,
-            overlap: self.policy,
+            overlap: self.policy.into(),
             timeouts: Timeouts {
                 patience: Patience { octets: 1 << 20, time: Duration::from_secs(60) },
                 handshake: Duration::from_secs(120),
