@@ -23,6 +23,11 @@ pub enum Retention {
 /// The most monitors of an engine: one bit each while their filters are tried.
 pub const MAX_MONITORS: usize = 64;
 
+/// The least ring that can be asked for at run time.
+pub const MIN_RING: u32 = 1 << 10;
+/// The most.
+pub const MAX_RING: u32 = 16 << 20;
+
 /// The least that `ahead_octets` may be.
 const LEAST_AHEAD: u32 = 64 << 10;
 
@@ -62,7 +67,8 @@ pub struct Config {
     pub max_buffers: usize,
     /// Chunks of [`chunk::CHUNK`] octets for all streams together.
     pub chunks: usize,
-    /// In-order octets that one stream keeps, read or unread.
+    /// In-order octets that one stream keeps, read or unread, unless a socket asks for more or less (see
+    /// [`Monitor::resize`](crate::Monitor::resize)).
     pub ring_octets: u32,
     /// How far ahead of the in-order end octets are kept, besides those. At least 64 KiB, as far as a host without
     /// window scaling may send; what a host has room for by its advertised window is always less than 1 GiB.
@@ -188,10 +194,18 @@ impl Config {
         (self.stream_octets / chunk).max(self.ring_octets.div_ceil(chunk) + 2)
     }
 
-    /// An empty window for a stream; `None` when it would span more than can be indexed.
+    /// The largest ring that leaves room for a segment in a stream's part of the memory.
+    pub(crate) fn ring_limit(&self) -> u32 {
+        let chunk = chunk::CHUNK as u32;
+        let segment = u32::from(u16::MAX).div_ceil(chunk) + 2;
+        self.stream_chunks().saturating_sub(segment).saturating_mul(chunk).max(self.ring_octets)
+    }
+
+    /// An empty window for a stream, wide enough for any ring; `None` when it would span more than can be indexed.
     pub(crate) fn window(&self) -> Option<Window> {
-        let span = self.ring_octets.checked_add(self.ahead_octets).filter(|span| *span <= chunk::MAX_SPAN)?;
-        Some(Window::with_ahead(span, self.ahead_octets))
+        self.ring_octets.checked_add(self.ahead_octets).filter(|span| *span <= chunk::MAX_SPAN)?;
+        let span = self.ring_octets.max(MAX_RING).saturating_add(self.ahead_octets);
+        Some(Window::with_ahead(span.min(chunk::MAX_SPAN), self.ahead_octets))
     }
 
     /// Checks every limit.

@@ -37,6 +37,7 @@ mod octets;
 mod raise;
 
 mod rewrite;
+mod ring;
 
 mod segment;
 

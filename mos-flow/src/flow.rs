@@ -117,6 +117,10 @@ pub struct Live {
     /// Streams with octets that were not announced yet.
     pub(crate) pending: Sides<bool>,
     pub(crate) in_pending_list: bool,
+    /// In-order octets that each stream keeps, once that was found out.
+    pub(crate) rings: Sides<Option<u32>>,
+    /// Rings that became smaller: looked at after the burst.
+    pub(crate) shrunk: Sides<bool>,
     /// It is looked at: it must not go to rest.
     pub(crate) pinned: bool,
 }
@@ -193,6 +197,8 @@ impl Live {
             previous_pending: Id::NONE,
             pending: Sides::default(),
             in_pending_list: false,
+            rings: Sides::default(),
+            shrunk: Sides::default(),
             pinned: false,
         }
     }

@@ -77,6 +77,9 @@ fn anything(ctx: &mut Context<'_, App>) {
             let policy = OverlapPolicy::ALL[usize::from(how) % OverlapPolicy::ALL.len()];
             let _ = ctx.monitor_at(other).map(|mut m| m.set_overlap(side, policy));
         }
+        11 => {
+            let _ = ctx.monitor_at(other).map(|mut m| m.resize(side, u32::from(how & 60) << (how & 3)));
+        }
         _ => look(ctx, other, side, how),
     }
 }

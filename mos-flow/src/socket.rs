@@ -10,7 +10,7 @@
 //! 2. The sockets of a connection are in the order of their monitors, no more than one for each.
 //! 3. A set of handlers knows how many sockets have it, and goes with the last one.
 
-use crate::config::MAX_MONITORS;
+use crate::config::{MAX_MONITORS, MAX_RING, MIN_RING};
 use crate::context::Handler;
 use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
@@ -52,6 +52,8 @@ pub enum SocketError {
     NoSocket,
     /// That side's handshake has not come far enough to receive anything.
     NotConnected,
+    /// More octets than a ring can have, or than this one has.
+    TooLong,
     /// The event is not raised at that hook.
     WrongHook,
     /// The socket is of another kind.
@@ -67,6 +69,7 @@ impl fmt::Display for SocketError {
             SocketError::NoData => "no octet is held at that offset",
             SocketError::NoSocket => "no such socket",
             SocketError::NotConnected => "that side cannot receive yet",
+            SocketError::TooLong => "more octets than the ring can hold",
             SocketError::WrongHook => "that event is not raised at that hook",
             SocketError::WrongKind => "not possible with that kind of socket",
         })
@@ -92,7 +95,12 @@ pub struct Socket {
     cursors: Sides<U64>,
     /// What is wanted of each side.
     pub(crate) wishes: Sides<Wishes>,
+    /// How many octets it wants kept in order: four bits a side.
+    rings: u8,
 }
+
+// Fifteen sizes, and none, have their place in four bits.
+const _: () = assert!(MIN_RING << 14 == MAX_RING);
 
 // One for each connection and monitor. Its 64-bit numbers need no alignment, so that nothing is lost to padding.
 const _: () = assert!(size_of::<Slot<Socket>>() == 48);
@@ -124,6 +132,10 @@ impl Wishes {
     /// Whether octets of the side are wanted.
     pub(crate) fn octets(self) -> bool {
         self.0 & Wishes::OCTETS != 0
+    }
+
+    pub(crate) fn want_octets(&mut self) {
+        self.0 |= Wishes::OCTETS;
     }
 
     pub(crate) fn no_octets(&mut self) {
@@ -328,8 +340,8 @@ impl<A, M: Memory> Sockets<A, M> {
     /// Opens an active socket for `flow` with the handlers and settings of `monitor`.
     pub(crate) fn open_active(&mut self, monitor: SocketId, flow: u32) -> Result<SocketId, SocketError> {
         let template = self.get(monitor)?;
-        let (listeners, wishes) = (template.listeners, template.wishes);
-        let socket = Socket { wishes, ..Socket::new(SocketKind::Active, listeners, flow) };
+        let (listeners, wishes, rings) = (template.listeners, template.wishes, template.rings);
+        let socket = Socket { wishes, rings, ..Socket::new(SocketKind::Active, listeners, flow) };
         let id = self.sockets.insert(socket).map_err(|_| SocketError::Full)?;
         if let Some(set) = self.listeners.at_mut(listeners) {
             set.users += 1;
@@ -481,6 +493,22 @@ impl Socket {
         self.cursors[side].set(cursor.0);
     }
 
+    /// The size that the socket wants the ring of a side to have, if it said so.
+    pub(crate) fn ring(&self, side: Side) -> Option<u32> {
+        let number = self.rings >> (4 * side as u8) & 15;
+        number.checked_sub(1).map(|n| MIN_RING << n)
+    }
+
+    /// Asks for a ring of a power of two from [`MIN_RING`] to [`MAX_RING`], the next one that `octets` fit into. Returns
+    /// whether there is one.
+    pub(crate) fn set_ring(&mut self, side: Side, octets: u32) -> bool {
+        let sizes = (0_u8..15).map(|n| (n, MIN_RING << n));
+        let Some((n, _)) = sizes.into_iter().find(|(_, size)| *size >= octets) else { return false };
+        let shift = 4 * side as u8;
+        self.rings = self.rings & !(15 << shift) | (n + 1) << shift;
+        true
+    }
+
     /// The connection of an active socket.
     #[inline]
     pub(crate) fn flow(&self) -> Option<u32> {
@@ -497,6 +525,7 @@ impl Socket {
             user: U64::ZERO,
             cursors: Sides { client: U64::ZERO, server: U64::ZERO },
             wishes: Sides::from_fn(|_| Wishes::ALL),
+            rings: 0,
         }
     }
 }

@@ -4,10 +4,7 @@ use super::Engine;
 use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
 use crate::context::Trouble;
-use crate::flow::Mark;
 use crate::memory::Memory;
-use crate::overlap::OverlapPolicy;
-use crate::packet::PacketRef;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Refusal;
@@ -155,28 +152,6 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// Keeps the ring's size: in-order octets that are too old are pushed out. Whoever has not read them is told of
-    /// new data first if that was not announced yet, and of the loss before it happens.
-    pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketRef<'_>>, app: &mut A) {
-        let Some(live) = self.flows.live(id) else { return };
-        let stream = live.conn.stream(to);
-        let oldest = Offset(stream.next().0.saturating_sub(self.config.ring_octets.into()));
-        let head = self.buffers.frags(live.buffers[to]).map(|f| stream.window().head(f));
-        let Some(lost) = head.map(|head| Range { start: head, end: oldest }).filter(|lost| !lost.is_empty())
-        else {
-            return;
-        };
-        if self.lowest_cursor(id, to).is_some_and(|cursor| cursor < oldest) {
-            self.announce_side(id, to, app);
-            self.warn_of_overrun(id, to, lost, view, app);
-        }
-        let unread = self.lowest_cursor(id, to).map_or(0, |cursor| oldest.since(cursor.max(lost.start)));
-        self.stats.overrun_octets += unread;
-        if let Some(live) = self.flows.live_mut(id) {
-            self.buffers.release(live.buffers[to], &mut live.conn, to, oldest);
-        }
-    }
-
     /// Frees octets that every reader has, unless they are to be kept.
     pub(super) fn release_read(&mut self, id: Id, side: Side) {
         if self.config.retention == Retention::Unread {
@@ -224,30 +199,6 @@ impl<A, M: Memory> Engine<A, M> {
                 return;
             }
         }
-    }
-
-    /// Changes the overlap policy of a stream. Returns whether there is memory for it.
-    pub(crate) fn set_overlap(&mut self, id: Id, side: Side, policy: OverlapPolicy) -> bool {
-        let next = self.flows.live(id).map(|live| (live.buffers[side], live.conn.stream(side).next()));
-        let Some(flow) = self.flows.get_mut(id) else { return false };
-        if flow.overlap[side] == policy {
-            return true;
-        }
-        if next.is_some_and(|(record, next)| !self.buffers.begin_policy(record, policy, next)) {
-            return false;
-        }
-        flow.overlap[side] = policy;
-        true
-    }
-
-    /// Stops keeping the octets of a stream.
-    pub(crate) fn disable_buffer(&mut self, id: Id, side: Side) {
-        let Some(flow) = self.flows.get_mut(id) else { return };
-        flow.set(Mark::buffered(side), false);
-        if let Some(live) = self.flows.live_mut(id) {
-            live.pending[side] = false;
-        }
-        self.drop_octets(id, side);
     }
 }
 

@@ -250,6 +250,7 @@ impl<A, M: Memory> Engine<A, M> {
             }
             for side in Side::BOTH {
                 self.announce_side(id, side, app);
+                self.trim_if_shrunk(id, side, app);
             }
             self.forget_if_unwatched(id);
         }
@@ -298,7 +299,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Puts a connection on the list of those that are looked at after the burst. Returns whether it is there.
-    fn enqueue(&mut self, id: Id) -> bool {
+    pub(super) fn enqueue(&mut self, id: Id) -> bool {
         if !self.wake(id) {
             return false;
         }

@@ -44,6 +44,54 @@ impl<A, M: Memory> Monitor<'_, A, M> {
         Ok(())
     }
 
+    /// Keeps `octets` of the stream that `side` receives in order, read or unread, rounded up to a power of two between
+    /// [`MIN_RING`](crate::config::MIN_RING) and [`MAX_RING`](crate::config::MAX_RING); with 0 none, as
+    /// [`Monitor::disable_buffer`]. The ring of a connection is the largest that one of its sockets asks for, and one that
+    /// says nothing asks for `Config::ring_octets`; what one stream may take of the memory (`Config::stream_octets`) limits
+    /// it all the same. On a stream socket it concerns the connections that it will watch.
+    ///
+    /// A ring grows at once. When it shrinks, the oldest octets go at the end of the burst, or before if more come: whoever
+    /// has not read them is warned as of any [`Trouble::Overrun`](crate::Trouble::Overrun). Where octets were not kept,
+    /// they are from the next one in order on: to those before, a reader is led by [`Peek::Lost`](crate::Peek::Lost).
+    ///
+    /// # Errors
+    /// [`SocketError::WrongKind`] on a raw socket, [`SocketError::TooLong`] for more than the largest ring.
+    pub fn resize(&mut self, side: Side, octets: u32) -> Result<(), SocketError> {
+        if octets == 0 {
+            return self.disable_buffer(side);
+        }
+        let socket = self.engine.sockets.get_mut(self.socket)?;
+        if socket.kind == SocketKind::Raw {
+            return Err(SocketError::WrongKind);
+        }
+        if !socket.set_ring(side, octets) {
+            return Err(SocketError::TooLong);
+        }
+        socket.wishes[side].want_octets();
+        if let Ok(flow) = self.flow_id() {
+            self.engine.resize(flow, side);
+        }
+        Ok(())
+    }
+
+    /// How many octets of the stream that `side` receives are kept in order; on a stream socket, how many it asks for.
+    ///
+    /// # Errors
+    /// [`SocketError::WrongKind`] on a raw socket, [`SocketError::Disabled`] when none are.
+    pub fn ring_octets(&self, side: Side) -> Result<u32, SocketError> {
+        let socket = self.engine.sockets.get(self.socket)?;
+        if socket.kind == SocketKind::Raw {
+            return Err(SocketError::WrongKind);
+        }
+        match self.flow_id() {
+            Ok(flow) if self.flow()?.is_buffered(side) => Ok(self.engine.ring_of(flow, side)),
+            Err(_) if socket.wishes[side].octets() => {
+                Ok(socket.ring(side).unwrap_or(self.engine.config.ring_octets))
+            }
+            _ => Err(SocketError::Disabled),
+        }
+    }
+
     /// Chooses which copy of an octet the stream keeps that `side` receives. On an active socket it takes effect with
     /// the next segment, also before the first one, for all sockets of the connection: a policy that compares segments
     /// takes each range that waits for one. On a stream socket it concerns the connections that it will watch (of

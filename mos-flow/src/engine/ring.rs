@@ -1,0 +1,110 @@
+//! What the sockets of a connection want of its streams: how many octets are kept in order, which copy, any at all.
+
+use super::Engine;
+use crate::flow::Mark;
+use crate::memory::Memory;
+use crate::overlap::OverlapPolicy;
+use crate::packet::PacketRef;
+use crate::slab::Id;
+use ringbuf_core::{Offset, Range};
+use tcp_reasm::Side;
+
+impl<A, M: Memory> Engine<A, M> {
+    /// Keeps the ring's size: in-order octets that are too old are pushed out. Whoever has not read them is told of
+    /// new data first if that was not announced yet, and of the loss before it happens: it may read, or make the ring
+    /// larger.
+    pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketRef<'_>>, app: &mut A) {
+        let Some(mut lost) = self.too_old(id, to) else { return };
+        if self.lowest_cursor(id, to).is_some_and(|cursor| cursor < lost.end) {
+            self.announce_side(id, to, app);
+            self.warn_of_overrun(id, to, lost, view, app);
+            let Some(still) = self.too_old(id, to) else { return };
+            lost.end = lost.end.min(still.end); // nobody was warned of more
+        }
+        let unread = self.lowest_cursor(id, to).map_or(0, |cursor| lost.end.since(cursor.max(lost.start)));
+        self.stats.overrun_octets += unread;
+        if let Some(live) = self.flows.live_mut(id) {
+            self.buffers.release(live.buffers[to], &mut live.conn, to, lost.end);
+        }
+    }
+
+    /// In-order octets that are held although the ring has no room for them.
+    fn too_old(&mut self, id: Id, side: Side) -> Option<Range> {
+        let live = self.flows.live(id)?;
+        let stream = live.conn.stream(side);
+        let (head, next) = (stream.window().head(self.buffers.frags(live.buffers[side])?), stream.next());
+        let ring = match live.rings[side] {
+            Some(ring) => ring,
+            None => self.find_ring(id, side),
+        };
+        let lost = Range { start: head, end: Offset(next.0.saturating_sub(ring.into())) };
+        (!lost.is_empty()).then_some(lost)
+    }
+
+    /// Asks the sockets of a connection how many octets they want, once.
+    fn find_ring(&mut self, id: Id, side: Side) -> u32 {
+        let ring = self.ring_of(id, side);
+        if let Some(live) = self.flows.live_mut(id) {
+            live.rings[side] = Some(ring);
+        }
+        ring
+    }
+
+    /// The ring of a stream: the largest that one of the sockets wants, as far as one stream may have that much memory.
+    pub(crate) fn ring_of(&self, id: Id, side: Side) -> u32 {
+        let sockets = self.watchers(id).filter_map(|index| self.sockets.at(index));
+        let wishes = sockets
+            .filter(|socket| socket.wishes[side].octets())
+            .map(|socket| socket.ring(side).unwrap_or(self.config.ring_octets));
+        wishes.max().unwrap_or(self.config.ring_octets).min(self.config.ring_limit())
+    }
+
+    /// A socket wants another ring: octets of the stream are kept from now on, if they were not. What does not fit any
+    /// more is pushed out after the burst, because somebody may have to be warned.
+    pub(crate) fn resize(&mut self, id: Id, side: Side) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.set(Mark::buffered(side), true);
+        if let Some(live) = self.flows.live_mut(id) {
+            live.rings[side] = None;
+        }
+        if self.too_old(id, side).is_some()
+            && let Some(live) = self.flows.live_mut(id)
+        {
+            live.shrunk[side] = true;
+            self.enqueue(id);
+        }
+    }
+
+    /// Pushes out what has no room in a ring that became smaller.
+    pub(super) fn trim_if_shrunk(&mut self, id: Id, side: Side, app: &mut A) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        if core::mem::take(&mut live.shrunk[side]) {
+            self.trim(id, side, None, app);
+        }
+    }
+
+    /// Changes the overlap policy of a stream. Returns whether there is memory for it.
+    pub(crate) fn set_overlap(&mut self, id: Id, side: Side, policy: OverlapPolicy) -> bool {
+        let next = self.flows.live(id).map(|live| (live.buffers[side], live.conn.stream(side).next()));
+        let Some(flow) = self.flows.get_mut(id) else { return false };
+        if flow.overlap[side] == policy {
+            return true;
+        }
+        if next.is_some_and(|(record, next)| !self.buffers.begin_policy(record, policy, next)) {
+            return false;
+        }
+        flow.overlap[side] = policy;
+        true
+    }
+
+    /// Stops keeping the octets of a stream.
+    pub(crate) fn disable_buffer(&mut self, id: Id, side: Side) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.set(Mark::buffered(side), false);
+        if let Some(live) = self.flows.live_mut(id) {
+            live.pending[side] = false;
+            live.rings[side] = None;
+        }
+        self.drop_octets(id, side);
+    }
+}
