@@ -53,6 +53,9 @@ pub struct Config {
     pub max_sockets: usize,
     /// Monitors (raw and stream), at most [`MAX_MONITORS`].
     pub max_monitors: usize,
+    /// Streams that sockets wait for octets of at once (see [`Monitor::wait_for`](crate::Monitor::wait_for)). Their
+    /// connections stay awake.
+    pub max_waits: usize,
     /// Timers of the application.
     pub max_timers: usize,
     /// Frames that wait to be sent: changed copies of those of a burst, and what handlers made. 0: no packet can be changed.
@@ -117,6 +120,7 @@ impl Default for Config {
             eviction: &EmbryonicThenIdle::DEFAULT,
             max_sockets: 1 << 17,
             max_monitors: 16,
+            max_waits: 1 << 14,
             max_timers: 1024,
             max_output: 256,
             output_octets: 16 << 10,
@@ -219,6 +223,7 @@ impl Config {
             ("max_awake", self.awake_limit(), 1),
             ("max_sockets", self.max_sockets, 1),
             ("max_monitors", self.max_monitors, 1),
+            ("max_waits", self.max_waits, 0),
             ("max_timers", self.max_timers, 0),
             ("max_output", self.max_output, 0),
             ("output_octets", self.output_octets, 0),

@@ -21,6 +21,8 @@
 
 mod admit;
 
+mod announce;
+
 #[cfg(any(test, feature = "_model"))]
 mod check;
 
@@ -71,6 +73,7 @@ use crate::stats::Stats;
 use crate::table::{Bucket, Table};
 use crate::time::{Clock, Instant};
 use crate::timer::{Link, Wheel};
+use crate::wait::{Wait, Waits};
 use crate::wire::{self, Packet, Walker};
 use core::fmt;
 use core::time::Duration;
@@ -107,6 +110,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub streams: M::Of<Slot<StreamBuffer>>,
     /// Empty, one for each stream that holds octets early under a policy that compares segments.
     pub queues: M::Of<Slot<SegmentQueue>>,
+    /// Empty, one for each stream that a socket waits for octets of.
+    pub waits: M::Of<Slot<Wait>>,
     /// Empty, one for each socket.
     pub sockets: M::Of<Slot<Socket>>,
     /// Empty; one for each monitor, and one for each active socket with handlers of its own.
@@ -155,6 +160,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.chunks, octets + size_of::<u32>()),
             (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
             (config.max_queues, size_of::<Slot<SegmentQueue>>()),
+            (config.max_waits, size_of::<Slot<Wait>>()),
             (
                 config.max_sockets,
                 size_of::<Slot<Socket>>() + size_of::<Slot<Listeners<A, crate::memory::Heap>>>(),
@@ -184,6 +190,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             links: Reserved::filled(0, config.chunks),
             streams: Reserved::with_capacity(config.max_buffers),
             queues: Reserved::with_capacity(config.max_queues),
+            waits: Reserved::with_capacity(config.max_waits),
             sockets: Reserved::with_capacity(config.max_sockets),
             listeners: Reserved::with_capacity(config.max_sockets),
             filters: Reserved::with_capacity(config.max_monitors),
@@ -209,6 +216,7 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) flows: Flows<M>,
     pub(crate) buffers: Buffers<M>,
     pub(crate) sockets: Sockets<A, M>,
+    pub(crate) waits: Waits<M>,
     table: Table<M>,
     walker: Walker,
     defrag: Option<Defrag<M>>,
@@ -326,6 +334,7 @@ impl<A, M: Memory> Engine<A, M> {
                 arrays.queues,
                 config.stream_chunks(),
             ),
+            waits: Waits::new(arrays.waits),
             sockets: Sockets::new(arrays.sockets, arrays.listeners, arrays.filters, arrays.monitors),
             config,
             stats: Stats::default(),

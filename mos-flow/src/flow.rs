@@ -17,6 +17,7 @@ use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use crate::time::Instant;
 use core::fmt;
+use ringbuf_core::Offset;
 use ringbuf_core::window::Window;
 use tcp_reasm::{Conn, PackedConn, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
@@ -117,6 +118,8 @@ pub struct Live {
     /// Streams with octets that were not announced yet.
     pub(crate) pending: Sides<bool>,
     pub(crate) in_pending_list: bool,
+    /// First in the list of sockets that wait for octets.
+    pub(crate) waits: u32,
     /// In-order octets that each stream keeps, once that was found out.
     pub(crate) rings: Sides<Option<u32>>,
     /// Rings that became smaller: looked at after the burst.
@@ -197,15 +200,23 @@ impl Live {
             previous_pending: Id::NONE,
             pending: Sides::default(),
             in_pending_list: false,
+            waits: NONE,
             rings: Sides::default(),
             shrunk: Sides::default(),
             pinned: false,
         }
     }
 
+    /// Where the stream that `side` receives ends for its readers. What came with the SYN does not exist before the server
+    /// has taken it.
+    pub(crate) fn readable(&self, side: Side) -> Offset {
+        let hidden = side == Side::Server && self.conn.has_undecided_syn_data();
+        if hidden { Offset::ZERO } else { self.conn.stream(side).next() }
+    }
+
     /// Nothing of it needs the long record, whatever may be said of the connection.
     fn is_free(&self) -> bool {
-        let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE;
+        let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE || self.waits != NONE;
         let changed = !(self.alias.is_none() && self.shifts.is_none());
         !(self.pinned || self.in_pending_list || holds || changed || self.timers.has_holes())
     }

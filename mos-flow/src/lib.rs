@@ -117,6 +117,8 @@ pub mod config;
 
 pub mod buffers;
 
+pub mod wait;
+
 pub mod flow;
 
 // One rank: a handler's context leads to the engine, which holds the sockets, which hold the handlers.

@@ -80,6 +80,9 @@ fn anything(ctx: &mut Context<'_, App>) {
         11 => {
             let _ = ctx.monitor_at(other).map(|mut m| m.resize(side, u32::from(how & 60) << (how & 3)));
         }
+        12 | 13 => {
+            let _ = ctx.monitor_at(other).map(|mut m| m.wait_for(side, u64::from(how) * 3));
+        }
         _ => look(ctx, other, side, how),
     }
 }
@@ -132,6 +135,7 @@ fn config([setup, crowd, datagrams]: [u8; 3]) -> Config {
         max_sockets: 16,
         max_monitors: 4,
         max_timers: 4,
+        max_waits: usize::from(setup >> 1 & 7),
         max_buffers: usize::from(setup & 3) + 1,
         max_queues: usize::from(setup & 1),
         chunks: usize::from(setup >> 2 & 3) * 4,

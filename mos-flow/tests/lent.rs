@@ -15,6 +15,7 @@ use mos_flow::socket::{Listeners, MonitorFilters, Registration, Socket};
 use mos_flow::table::{Bucket, Table};
 use mos_flow::testing::Exchange;
 use mos_flow::timer::Link;
+use mos_flow::wait::Wait;
 use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Side, Sides, SocketKind};
 use ringbuf_core::chunk::CHUNK;
 
@@ -46,6 +47,7 @@ fn arrays() -> Arrays<App, Lent> {
         links: filled::<_, CHUNKS>(0),
         streams: lend(Fixed::<Slot<StreamBuffer>, FLOWS>::new()),
         queues: lend(Fixed::<Slot<SegmentQueue>, 1>::new()),
+        waits: lend(Fixed::<Slot<Wait>, 1>::new()),
         sockets: lend(Fixed::<Slot<Socket>, { FLOWS + 1 }>::new()),
         listeners: lend(Fixed::<Slot<Listeners<App, Lent>>, 2>::new()),
         filters: lend(Fixed::<Slot<MonitorFilters>, 1>::new()),

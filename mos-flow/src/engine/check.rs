@@ -18,6 +18,7 @@ struct Count {
     pending: usize,
     sockets: usize,
     queues: usize,
+    waits: usize,
 }
 
 impl<A, M: Memory> Engine<A, M> {
@@ -42,6 +43,7 @@ impl<A, M: Memory> Engine<A, M> {
             pending: self.check_pending(),
             sockets: self.sockets.len(),
             queues: self.buffers.queues(),
+            waits: self.waits.len(),
         };
         assert_eq!(count, counted);
         assert_eq!(self.wheel.len(), self.flows.len(), "a timer for each connection");
@@ -61,6 +63,7 @@ impl<A, M: Memory> Engine<A, M> {
         if let Some(live) = self.flows.live_of(flow) {
             count.awake += 1;
             count.pending += usize::from(live.in_pending_list);
+            count.waits += self.waits.list(live.waits).count();
             assert!(!live.pinned, "no packet is in flight");
             for side in Side::BOTH {
                 let (buffer, run) = (live.buffers[side], live.conn.stream(side).window().run());

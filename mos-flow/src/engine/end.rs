@@ -6,6 +6,7 @@ use crate::event::{Event, EventSet, Hook};
 use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
 use crate::slab::{Id, NONE};
+use ringbuf_core::Offset;
 use tcp_reasm::{Side, Sides};
 
 impl<A, M: Memory> Engine<A, M> {
@@ -37,6 +38,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         for side in Side::BOTH {
             self.give_up_gaps(id, side, None, app);
+            self.hurry(id, side, Offset(u64::MAX));
             self.announce_side(id, side, app);
         }
         let changed = self.flows.expire(id);
@@ -87,6 +89,7 @@ impl<A, M: Memory> Engine<A, M> {
             self.shifts.remove(core::mem::replace(&mut live.shifts, Id::NONE));
             live.pending = Sides::default();
             live.pinned = false;
+            Side::BOTH.into_iter().for_each(|side| self.waits.clear_side(&mut live.waits, side));
         }
         Side::BOTH.into_iter().for_each(|side| self.drop_octets(id, side));
         let Some(flow) = self.flows.get_mut(id) else { return };

@@ -81,6 +81,7 @@ impl<A, M: Memory> Engine<A, M> {
         let Some((gap, state)) = skipped else { return };
         live.timers.forget_hole(side);
         let more = live.conn.stream(side).next() > gap.end;
+        self.hurry(id, side, gap.end);
         if buffered {
             self.stats.gap_octets += gap.len();
             self.raise_trouble(id, side, Trouble::Gap(gap), view, app);

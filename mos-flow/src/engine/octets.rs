@@ -122,6 +122,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Gives up everything that a stream holds. Its readers are told of what they lose before it happens; the packet in
     /// flight is not theirs.
     fn shed(&mut self, id: Id, side: Side, app: &mut A) {
+        self.hurry(id, side, self.flows.live(id).map_or(Offset::ZERO, |live| live.readable(side)));
         self.announce_side(id, side, app);
         let Some(live) = self.flows.live(id) else { return };
         let Some(frags) = self.buffers.frags(live.buffers[side]) else { return };
@@ -193,6 +194,9 @@ impl<A, M: Memory> Engine<A, M> {
         let first = flow.first_socket;
         let mut next = first;
         while let Some(socket) = self.sockets.at_mut(next) {
+            if let Some(until) = self.waits.until(live.waits, next, side) {
+                self.waits.set(&mut live.waits, next, side, Offset(until.since(socket.cursor(side))));
+            }
             socket.set_cursor(side, Offset::ZERO);
             next = socket.next;
             if next == first {

@@ -63,7 +63,13 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Calls the handlers of one socket, in the order of delivery. Returns what they decided about the packet.
-    fn raise_at(&mut self, socket: SocketId, what: Raise, sight: &mut Sight<'_, M>, app: &mut A) -> Verdict {
+    pub(super) fn raise_at(
+        &mut self,
+        socket: SocketId,
+        what: Raise,
+        sight: &mut Sight<'_, M>,
+        app: &mut A,
+    ) -> Verdict {
         let mut verdict = Verdict::Forward;
         let Ok(s) = self.sockets.get(socket) else { return verdict };
         let wanted = self.sockets.wanted(s, what.hook, what.events);
@@ -124,12 +130,12 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// The first of a connection's sockets in order, or in reverse.
-    fn first_watcher(&self, flow: &Flow, in_order: bool) -> Option<u32> {
+    pub(super) fn first_watcher(&self, flow: &Flow, in_order: bool) -> Option<u32> {
         let first = self.sockets.at(flow.first_socket)?;
         Some(if in_order { flow.first_socket } else { first.previous })
     }
 
-    fn watcher_after(&self, flow: Id, index: u32, in_order: bool) -> Option<u32> {
+    pub(super) fn watcher_after(&self, flow: Id, index: u32, in_order: bool) -> Option<u32> {
         let (first, socket) = (self.flows.get(flow)?.first_socket, self.sockets.at(index)?);
         let next = if in_order { socket.next } else { socket.previous };
         let over = if in_order { next == first } else { index == first };
@@ -238,28 +244,6 @@ impl<A, M: Memory> Engine<A, M> {
         })
     }
 
-    /// Announces the new data of all connections that have some.
-    pub(super) fn announce(&mut self, app: &mut A) {
-        while let Some(live) = self.flows.live_mut(self.pending.0) {
-            let id = core::mem::replace(&mut self.pending.0, live.next_pending);
-            live.next_pending = Id::NONE;
-            live.in_pending_list = false;
-            match self.flows.live_mut(self.pending.0) {
-                Some(first) => first.previous_pending = Id::NONE,
-                None => self.pending.1 = Id::NONE,
-            }
-            for side in Side::BOTH {
-                self.announce_side(id, side, app);
-                self.trim_if_shrunk(id, side, app);
-            }
-            self.forget_if_unwatched(id);
-        }
-        self.pending = (Id::NONE, Id::NONE);
-        while let Some(id) = self.to_settle.pop() {
-            self.settle(id);
-        }
-    }
-
     /// Remembers that a socket of a connection stopped watching; looked at after the packet or the burst.
     pub(crate) fn note_stopped(&mut self, id: Id) {
         let Some(flow) = self.flows.get_mut(id) else { return };
@@ -278,59 +262,6 @@ impl<A, M: Memory> Engine<A, M> {
             self.forget(id);
         }
         unwatched
-    }
-
-    /// Announces the new data of one stream, now.
-    pub(super) fn announce_side(&mut self, id: Id, side: Side, app: &mut A) {
-        let Some(live) = self.flows.live_mut(id) else { return };
-        if core::mem::take(&mut live.pending[side]) {
-            let what = Raise::one(Hook::None, Some(side), Event::NewData);
-            self.raise_quiet(id, what, None, app);
-            self.release_read(id, side);
-        }
-    }
-
-    /// Remembers that a stream has new octets to announce.
-    pub(super) fn note_new_data(&mut self, id: Id, side: Side) {
-        if let Some(live) = self.flows.live_mut(id) {
-            live.pending[side] = true;
-            self.enqueue(id);
-        }
-    }
-
-    /// Puts a connection on the list of those that are looked at after the burst. Returns whether it is there.
-    pub(super) fn enqueue(&mut self, id: Id) -> bool {
-        if !self.wake(id) {
-            return false;
-        }
-        let last = self.pending.1;
-        let Some(live) = self.flows.live_mut(id) else { return false };
-        if core::mem::replace(&mut live.in_pending_list, true) {
-            return true;
-        }
-        live.previous_pending = last;
-        match self.flows.live_mut(self.pending.1) {
-            Some(last) => last.next_pending = id,
-            None => self.pending.0 = id,
-        }
-        self.pending.1 = id;
-        true
-    }
-
-    /// Takes a connection that goes away off the list of those with something to do after the burst.
-    pub(super) fn forget_new_data(&mut self, id: Id) {
-        let Some(live) = self.flows.live_mut(id).filter(|live| live.in_pending_list) else { return };
-        live.in_pending_list = false;
-        let before = core::mem::replace(&mut live.previous_pending, Id::NONE);
-        let after = core::mem::replace(&mut live.next_pending, Id::NONE);
-        match self.flows.live_mut(before) {
-            Some(live) => live.next_pending = after,
-            None => self.pending.0 = after,
-        }
-        match self.flows.live_mut(after) {
-            Some(live) => live.previous_pending = before,
-            None => self.pending.1 = before,
-        }
     }
 
     /// Tells each reader that has octets below `head` to read what it is about to lose.

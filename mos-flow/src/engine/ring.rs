@@ -16,6 +16,7 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketRef<'_>>, app: &mut A) {
         let Some(mut lost) = self.too_old(id, to) else { return };
         if self.lowest_cursor(id, to).is_some_and(|cursor| cursor < lost.end) {
+            self.hurry(id, to, lost.end);
             self.announce_side(id, to, app);
             self.warn_of_overrun(id, to, lost, view, app);
             let Some(still) = self.too_old(id, to) else { return };
@@ -104,6 +105,7 @@ impl<A, M: Memory> Engine<A, M> {
         if let Some(live) = self.flows.live_mut(id) {
             live.pending[side] = false;
             live.rings[side] = None;
+            self.waits.clear_side(&mut live.waits, side);
         }
         self.drop_octets(id, side);
     }

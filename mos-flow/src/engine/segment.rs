@@ -10,6 +10,7 @@ use crate::packet::{PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::shift::ShiftMap;
 use crate::slab::Id;
+use ringbuf_core::Offset;
 use ringbuf_core::window::Refusal;
 use tcp_reasm::{Anomaly, Arrival, Report, Segment, Sent, Side, Sides, Verdict as Judgement};
 
@@ -168,6 +169,9 @@ impl<A, M: Memory> Engine<A, M> {
         let arrival = self.before_store(id, from, passage, app);
         let report = self.store(id, to, segment);
         self.account(id, to, &arrival, &report);
+        if report.fin {
+            self.hurry(id, to, Offset(u64::MAX));
+        }
         if sent.left_out {
             self.raise_left_out(id, to, sent, passage, app);
         }

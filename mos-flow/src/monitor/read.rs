@@ -10,7 +10,7 @@ use tcp_reasm::Side;
 
 impl<A, M: Memory> Monitor<'_, A, M> {
     /// What this socket's cursor will find on `side`.
-    fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
+    pub(super) fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
         let cursor = self.cursor(side)?;
         let stream = self.stream(side)?;
         let window = stream.window();

@@ -4,6 +4,7 @@ use super::Monitor;
 use crate::memory::Memory;
 use crate::overlap::OverlapPolicy;
 use crate::socket::{SocketError, SocketKind};
+use ringbuf_core::window::Next;
 use tcp_reasm::Side;
 
 impl<A, M: Memory> Monitor<'_, A, M> {
@@ -22,6 +23,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
             socket.wishes[s].no_events();
         }
         if let Ok(flow) = self.flow_id() {
+            for s in Side::BOTH.into_iter().filter(|s| side.is_none_or(|side| side == *s)) {
+                self.engine.cancel_wait(flow, self.socket, s);
+            }
             self.engine.note_stopped(flow);
         }
         Ok(())
@@ -72,6 +76,29 @@ impl<A, M: Memory> Monitor<'_, A, M> {
             self.engine.resize(flow, side);
         }
         Ok(())
+    }
+
+    /// This socket is next told of new data of the stream that `side` receives when `octets` more are in order than it has
+    /// read now, at whatever hook it listens. Then everything is as before. It is told earlier of what there is when the
+    /// stream ends, when octets are lost to it, and when the connection ends; with nothing unread by then, it waits for
+    /// nothing any more.
+    ///
+    /// When the octets are there already it is told after the burst, in a handler of new data after that handler if it has
+    /// read something. With 0 it waits no longer, and is told after the burst of what it did not hear of.
+    ///
+    /// # Errors
+    /// - [`SocketError::WrongKind`]: the socket is not active.
+    /// - [`SocketError::Disabled`]: octets of that side are not kept.
+    /// - [`SocketError::TooLong`]: the ring does not hold as many; see [`Monitor::resize`].
+    /// - [`SocketError::Full`]: no record is left to remember it (`Config::max_waits`).
+    pub fn wait_for(&mut self, side: Side, octets: u64) -> Result<(), SocketError> {
+        let flow = self.flow_id()?;
+        if octets > self.ring_octets(side)?.into() {
+            return Err(SocketError::TooLong);
+        }
+        // There is no use in waiting for what is no more contiguous.
+        let lost = octets > 0 && matches!(self.next_for_cursor(side), Ok(Next::Lost(_)));
+        self.engine.wait_for(flow, self.socket, side, (!lost).then_some(octets))
     }
 
     /// How many octets of the stream that `side` receives are kept in order; on a stream socket, how many it asks for.

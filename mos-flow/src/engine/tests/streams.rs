@@ -1,5 +1,7 @@
 //! What readers ask of streams: which copy is kept, how much, from where on, and when they are told.
 
+mod wait;
+
 use super::*;
 use crate::OverlapPolicy;
 use ringbuf_core::overlap::System;

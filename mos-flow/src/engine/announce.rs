@@ -1,0 +1,184 @@
+//! Who is told of new data, and when: after the burst, or earlier when it would be lost; whoever waits for so many octets
+//! when they are there, or when no more will come of it.
+
+use super::Engine;
+use super::raise::{Raise, Sight};
+use crate::event::{Event, EventSet, Hook};
+use crate::memory::Memory;
+use crate::slab::{Id, NONE};
+use crate::socket::{SocketError, SocketId};
+use ringbuf_core::Offset;
+use tcp_reasm::Side;
+
+impl<A, M: Memory> Engine<A, M> {
+    /// Announces the new data of all connections that have some.
+    pub(super) fn announce(&mut self, app: &mut A) {
+        // What is put on the list from here on, by handlers, is looked at after the next burst.
+        let last = self.pending.1;
+        while let Some(live) = self.flows.live_mut(self.pending.0) {
+            let id = core::mem::replace(&mut self.pending.0, live.next_pending);
+            live.next_pending = Id::NONE;
+            live.in_pending_list = false;
+            match self.flows.live_mut(self.pending.0) {
+                Some(first) => first.previous_pending = Id::NONE,
+                None => self.pending.1 = Id::NONE,
+            }
+            for side in Side::BOTH {
+                self.announce_side(id, side, app);
+                self.trim_if_shrunk(id, side, app);
+            }
+            self.forget_if_unwatched(id);
+            if id == last {
+                break;
+            }
+        }
+        while let Some(id) = self.to_settle.pop() {
+            self.settle(id);
+        }
+    }
+
+    /// Announces the new data of one stream, now.
+    pub(super) fn announce_side(&mut self, id: Id, side: Side, app: &mut A) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        let (news, waited) = (core::mem::take(&mut live.pending[side]), live.waits != NONE);
+        if news {
+            self.count_events(EventSet::of(Event::NewData));
+        }
+        let Some(flow) = self.flows.get(id).filter(|_| news || waited) else { return };
+        if waited || flow.interest[Hook::None as usize].has(Event::NewData) {
+            let mut next = self.first_watcher(flow, true);
+            while let Some(index) = next {
+                self.announce_to(id, index, (side, news), app);
+                next = self.watcher_after(id, index, true);
+            }
+        }
+        self.release_read(id, side);
+    }
+
+    /// Tells one socket, if there is news and it does not wait for more, or if what it waits for is there.
+    fn announce_to(&mut self, id: Id, index: u32, (side, news): (Side, bool), app: &mut A) {
+        let what = Raise::one(Hook::None, Some(side), Event::NewData);
+        let mut tell = self.take_wait(id, index, side).is_some_and(|due| news || due);
+        while tell && let Some(socket) = self.sockets.at(index).filter(|socket| socket.wishes[side].events())
+        {
+            let before = socket.cursor(side);
+            let Some(socket) = self.sockets.id_at(index) else { return };
+            let _ = self.raise_at(socket, what, &mut Sight::of(None), app);
+            // Who read something and waits for what is there already is told of it now. Without progress: after the
+            // next burst, or it would be told for ever.
+            let read = self.sockets.at(index).is_some_and(|socket| socket.cursor(side) > before);
+            tell = read && self.take_wait(id, index, side) == Some(true);
+        }
+    }
+
+    /// Ends the wait of a socket when the stream stands where it has to. `None` when it waits on; otherwise whether it did
+    /// wait, and has not read everything yet.
+    fn take_wait(&mut self, id: Id, index: u32, side: Side) -> Option<bool> {
+        let Some(live) = self.flows.live_mut(id) else { return Some(false) };
+        let Some(until) = self.waits.until(live.waits, index, side) else { return Some(false) };
+        let readable = live.readable(side);
+        if until > readable {
+            return None;
+        }
+        self.waits.clear(&mut live.waits, index, side);
+        Some(self.sockets.at(index).is_some_and(|socket| socket.cursor(side) < readable))
+    }
+
+    /// A socket is told of new data when its stream has `octets` more than it has read, or at once for `None`. With 0, or
+    /// when they are there already, it is told after the burst of what it has not read.
+    pub(crate) fn wait_for(
+        &mut self,
+        id: Id,
+        socket: SocketId,
+        side: Side,
+        octets: Option<u64>,
+    ) -> Result<(), SocketError> {
+        let cursor = self.sockets.get(socket)?.cursor(side);
+        if !self.wake(id) {
+            return Err(SocketError::Full);
+        }
+        let Some(live) = self.flows.live_mut(id) else { return Err(SocketError::NoSocket) };
+        let readable = live.readable(side);
+        let index = socket.index();
+        if octets == Some(0) && !(self.waits.clear(&mut live.waits, index, side) && cursor < readable) {
+            return Ok(());
+        }
+        let until = octets.map_or(Offset::ZERO, |octets| cursor.saturating_add(octets));
+        if !self.waits.set(&mut live.waits, index, side, until) {
+            return Err(SocketError::Full);
+        }
+        if until <= readable {
+            self.enqueue(id);
+        }
+        Ok(())
+    }
+
+    /// A socket waits no longer.
+    pub(crate) fn cancel_wait(&mut self, id: Id, socket: SocketId, side: Side) {
+        if let Some(live) = self.flows.live_mut(id) {
+            self.waits.clear(&mut live.waits, socket.index(), side);
+        }
+    }
+
+    /// A socket that waits for a stream and has not read all below `end` is to be told with the next announcement: what is
+    /// there is lost otherwise, or no more will come. Who has read everything waits for nothing any more when that is said
+    /// of [`Offset::MAX`].
+    pub(super) fn hurry(&mut self, id: Id, side: Side, end: Offset) {
+        let Some(mut first) = self.flows.live(id).map(|live| live.waits).filter(|first| *first != NONE)
+        else {
+            return;
+        };
+        let mut next = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
+        while let Some(index) = next {
+            let hurries = self.sockets.at(index).is_some_and(|socket| socket.cursor(side) < end);
+            if hurries && self.waits.until(first, index, side).is_some() {
+                self.waits.set(&mut first, index, side, Offset::ZERO);
+            }
+            next = self.watcher_after(id, index, true);
+        }
+        self.enqueue(id);
+    }
+
+    /// Remembers that a stream has new octets to announce.
+    pub(super) fn note_new_data(&mut self, id: Id, side: Side) {
+        if let Some(live) = self.flows.live_mut(id) {
+            live.pending[side] = true;
+            self.enqueue(id);
+        }
+    }
+
+    /// Puts a connection on the list of those that are looked at after the burst. Returns whether it is there.
+    pub(super) fn enqueue(&mut self, id: Id) -> bool {
+        if !self.wake(id) {
+            return false;
+        }
+        let last = self.pending.1;
+        let Some(live) = self.flows.live_mut(id) else { return false };
+        if core::mem::replace(&mut live.in_pending_list, true) {
+            return true;
+        }
+        live.previous_pending = last;
+        match self.flows.live_mut(self.pending.1) {
+            Some(last) => last.next_pending = id,
+            None => self.pending.0 = id,
+        }
+        self.pending.1 = id;
+        true
+    }
+
+    /// Takes a connection that goes away off the list of those with something to do after the burst.
+    pub(super) fn forget_new_data(&mut self, id: Id) {
+        let Some(live) = self.flows.live_mut(id).filter(|live| live.in_pending_list) else { return };
+        live.in_pending_list = false;
+        let before = core::mem::replace(&mut live.previous_pending, Id::NONE);
+        let after = core::mem::replace(&mut live.next_pending, Id::NONE);
+        match self.flows.live_mut(before) {
+            Some(live) => live.next_pending = after,
+            None => self.pending.0 = after,
+        }
+        match self.flows.live_mut(after) {
+            Some(live) => live.previous_pending = before,
+            None => self.pending.1 = before,
+        }
+    }
+}
