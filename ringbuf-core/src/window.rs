@@ -25,7 +25,7 @@ pub use outcome::{Absent, Next, Plan, Refusal, Written};
 use crate::frag::FragList;
 use crate::overlap::{Conflict, Resolve};
 use crate::seq::{Offset, Range};
-use crate::store::Store;
+use crate::store::{NoSpace, Store};
 
 /// Position and size of a stream's window; see the module's drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,28 @@ impl Window {
         if run.contains(next) {
             self.set_run(Range { start: run.start, end: next });
         }
+    }
+
+    /// Holds `data`, the last octets before `next`, for a stream that passed them without ([`Window::restarted_at`]): a
+    /// reader was shown them where they lay, and left them.
+    ///
+    /// # Errors
+    /// [`NoSpace`] when they find no memory, or something else is held: then nothing changes.
+    pub fn hold<const N: usize, S: Store>(
+        &mut self,
+        frags: &FragList<N>,
+        store: &mut S,
+        data: &[u8],
+    ) -> Result<(), NoSpace> {
+        let len = data.len() as u64;
+        if self.run > 0 || !frags.is_empty() || len > u64::from(self.cap) || len > self.next.0 {
+            return Err(NoSpace);
+        }
+        let range = Range { start: Offset(self.next.0 - len), end: self.next };
+        store.reserve(range)?;
+        store.put(range.start, data);
+        self.set_run(range);
+        Ok(())
     }
 
     /// A window of `cap` octets that holds `run`: the copy that a reader on another thread makes of published figures.

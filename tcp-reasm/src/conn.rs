@@ -43,6 +43,7 @@ use crate::stream::{Buffer, Stream, UrgentPolicy};
 use crate::strictness::Strictness;
 use check::Case;
 use ringbuf_core::overlap::Resolve;
+use ringbuf_core::store::NoSpace;
 use ringbuf_core::window::Window;
 use ringbuf_core::{FragList, Offset, Range, SeqNum, Store};
 
@@ -202,6 +203,20 @@ impl Conn {
         let moved = |seq: SeqNum| SeqNum(seq.0.wrapping_add_signed(growth));
         space.snd_nxt = moved(space.snd_nxt);
         space.set_fin(space.fin().map(moved));
+    }
+
+    /// Holds `data`, the last octets of the stream to `side` that are in order, of which nothing is held: they were
+    /// [received](Conn::received) without a buffer, so that readers could be shown them where they lie, and were left.
+    ///
+    /// # Errors
+    /// [`NoSpace`] when they find no memory, or something is held: then nothing changes.
+    pub fn hold<S: Store, R, const N: usize>(
+        &mut self,
+        side: Side,
+        data: &[u8],
+        buffer: Buffer<'_, S, R, N>,
+    ) -> Result<(), NoSpace> {
+        self.sides[side].stream.hold(data, buffer)
     }
 
     /// Forgets all octets held for `side`, in order and early, for a caller who has no memory for them and frees it. The

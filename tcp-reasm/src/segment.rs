@@ -113,7 +113,7 @@ impl<'a> Segment<'a> {
     }
 
     /// The octets that a monitor can look at.
-    pub(crate) fn captured(&self) -> &'a [u8] {
+    pub fn captured(&self) -> &'a [u8] {
         let len = usize::try_from(self.payload_len).unwrap_or(usize::MAX);
         self.payload.get(..len).unwrap_or(self.payload)
     }

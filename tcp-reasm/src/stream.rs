@@ -3,7 +3,7 @@
 use crate::report::Urgent;
 use crate::segment::Segment;
 use ringbuf_core::overlap::Resolve;
-use ringbuf_core::store::Flat;
+use ringbuf_core::store::{Flat, NoSpace};
 use ringbuf_core::window::{Window, Written};
 use ringbuf_core::{FragList, Offset, Overlap, Range, SeqNum, Store};
 
@@ -333,6 +333,15 @@ impl Stream {
         Some(urgent)
     }
 
+    /// Holds the last octets before `next`, which were passed without a buffer.
+    pub(crate) fn hold<S: Store, R, const N: usize>(
+        &mut self,
+        data: &[u8],
+        buffer: Buffer<'_, S, R, N>,
+    ) -> Result<(), NoSpace> {
+        self.window.hold(buffer.frags, buffer.store, data)
+    }
+
     /// Forgets the held octets below `offset`, and returns how many; the stream's position does not change.
     pub(crate) fn release<S: Store, const N: usize>(
         &mut self,
@@ -455,5 +464,16 @@ mod tests {
         assert_eq!(s.rcv_nxt(), Offset(10));
         assert_eq!(s.store(&segment(8, b"abc"), none.as_mut()).0.advanced, 1);
         assert_eq!(s.next(), Offset(11));
+    }
+
+    #[test]
+    fn what_was_passed_without_a_buffer_can_be_held_afterwards() {
+        let mut s = placed(0);
+        let (segment, mut none) = (Segment::build(0, 0, crate::Flags::ACK, b"abcdef"), NO_BUFFER);
+        assert_eq!(s.store(&segment, none.as_mut()).0.fresh, 6);
+        let (mut frags, mut ring) = (FragList::<4>::new(), Flat::new([0_u8; 64]));
+        let held = s.hold(b"def", Buffer { frags: &mut frags, store: &mut ring, policy: Overlap::First });
+        assert_eq!((held, s.window().run(), s.next()), (Ok(()), Range::new(3, 6), Offset(6)));
+        assert_eq!(ring.piece(Range::new(3, 6)), b"def");
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Overlap;
-use crate::store::Flat;
+use crate::store::{Flat, NoSpace};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -279,4 +279,49 @@ fn what_is_unread_makes_no_room_for_holes() {
     let _ = window.write(&mut none, &mut store, Overlap::First, Offset(0), b"abXcd");
     assert_eq!(window.exclude(&mut none, &mut store, Offset(2)), None);
     assert_eq!(window.run(), Range::new(0, 5));
+}
+
+proptest! {
+    /// The usual way writes everything and advances over what was read; this one passes it and holds the rest.
+    #[test]
+    fn what_a_reader_left_where_it_lay_is_held_as_if_it_had_been_stored(
+        start in 0_u64..100,
+        data in prop::collection::vec(any::<u8>(), 0..30),
+        read in 0_usize..40,
+        more in prop::collection::vec(any::<u8>(), 0..30),
+    ) {
+        let read = read.min(data.len());
+        let mut usual = Stream::new(64, Overlap::First);
+        usual.window = usual.window.restarted_at(Offset(start));
+        let _ = usual.write(start, &data);
+        usual.window.advance(&mut usual.frags, &mut usual.store, Offset(start + read as u64));
+        let mut lazy = Stream::new(64, Overlap::First);
+        lazy.window = lazy.window.restarted_at(Offset(start + data.len() as u64));
+        prop_assert_eq!(lazy.window.hold(&lazy.frags, &mut lazy.store, &data[read..]), Ok(()));
+        for s in [&mut usual, &mut lazy] {
+            let _ = s.write(start + data.len() as u64, &more);
+        }
+        prop_assert_eq!(usual.window, lazy.window);
+        prop_assert_eq!(usual.text(), lazy.text());
+    }
+}
+
+#[test]
+fn what_was_passed_is_held_only_where_nothing_is_and_it_fits() {
+    let mut s = Stream::new(8, Overlap::First);
+    s.window = s.window.restarted_at(Offset(20));
+    let before = s.window;
+    assert_eq!(s.window.hold(&s.frags, &mut s.store, b"nine octs"), Err(NoSpace), "more than the window");
+    let mut none = Flat::new([0_u8; 0]);
+    assert_eq!(s.window.hold(&s.frags, &mut none, b"x"), Err(NoSpace), "no memory");
+    assert_eq!(s.window, before);
+    assert_eq!(s.window.hold(&s.frags, &mut s.store, b"abc"), Ok(()));
+    assert_eq!((s.window.run(), s.text().as_str()), (Range::new(17, 20), "abc"));
+    assert_eq!(s.window.hold(&s.frags, &mut s.store, b"abc"), Err(NoSpace), "something is held");
+    let mut early = Stream::new(8, Overlap::First);
+    let _ = early.write(2, b"e");
+    assert_eq!(early.window.hold(&early.frags, &mut early.store, b""), Err(NoSpace), "something waits");
+    let mut start = Stream::new(8, Overlap::First);
+    start.window = start.window.restarted_at(Offset(2));
+    assert_eq!(start.window.hold(&start.frags, &mut start.store, b"abc"), Err(NoSpace), "before the stream");
 }
