@@ -66,6 +66,11 @@ pub struct Config {
     pub max_aliases: usize,
     /// Connections of which a handler changed octets, or dropped some, at once.
     pub max_changed: usize,
+    /// Events that the application defines.
+    pub max_events: usize,
+    /// Handlers in all different sets of them together, and user-defined events that lie above such a handler. Sockets with
+    /// the same handlers share a set; while a handler is added to a set, or taken out, both are there.
+    pub max_steps: usize,
     /// Streams that hold octets at once.
     pub max_buffers: usize,
     /// Chunks of [`chunk::CHUNK`] octets for all streams together.
@@ -126,6 +131,8 @@ impl Default for Config {
             output_octets: 16 << 10,
             max_aliases: 4096,
             max_changed: 4096,
+            max_events: 1024,
+            max_steps: 1 << 16,
             max_buffers: 1 << 15,
             chunks: (64 << 20) / chunk::CHUNK,
             ring_octets: 8192,
@@ -229,6 +236,8 @@ impl Config {
             ("output_octets", self.output_octets, 0),
             ("max_aliases", self.max_aliases, 0),
             ("max_changed", self.max_changed, 0),
+            ("max_events", self.max_events, 0),
+            ("max_steps", self.max_steps, 0),
             ("max_buffers", self.max_buffers, 0),
             ("max_queues", self.max_queues, 0),
             ("chunks", self.chunks, 0),

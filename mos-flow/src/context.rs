@@ -1,8 +1,10 @@
 //! What a handler is called with.
 
+mod events;
+
 use crate::edit::{Edit, EditBuffer, PacketError};
 use crate::engine::Engine;
-use crate::event::{Event, Hook};
+use crate::event::{Event, Hook, Raised, UserEvent};
 use crate::memory::{DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::packet::{PacketRef, PacketView, Verdict};
@@ -16,6 +18,9 @@ use tcp_reasm::Side;
 
 /// A handler of an event or a timer: a plain function over the application's state `A`.
 pub type Handler<A, M = DefaultMemory> = fn(&mut Context<'_, A, M>);
+
+/// A filter of a user-defined event: whether it happens, now that the event above it does.
+pub type EventFilter<A, M = DefaultMemory> = fn(&mut Context<'_, A, M>) -> bool;
 
 /// A running timer of the application.
 pub type TimerId = Id;
@@ -49,6 +54,9 @@ pub struct Context<'a, A: 'static, M: Memory = DefaultMemory> {
     pub(crate) socket: SocketId,
     pub(crate) token: usize,
     pub(crate) event: Option<Event>,
+    pub(crate) user_event: Option<UserEvent>,
+    /// Events that were raised below this one.
+    pub(crate) raised: Raised,
     pub(crate) hook: Hook,
     pub(crate) side: Option<Side>,
     pub(crate) packet: Option<PacketRef<'a>>,
@@ -110,7 +118,7 @@ impl<A, M: Memory> Context<'_, A, M> {
         Ok((&mut *self.app, Monitor::new(self.engine, self.socket)?))
     }
 
-    /// The event; `None` in a timer's handler.
+    /// The event; `None` in a timer's handler. Of a user-defined event the built-in one that it lies below.
     pub fn event(&self) -> Option<Event> {
         self.event
     }
@@ -130,7 +138,7 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.socket
     }
 
-    /// The word given when the handler was registered.
+    /// The word given when the handler was registered; in a filter, when its event was defined.
     pub fn token(&self) -> usize {
         self.token
     }
@@ -255,29 +263,6 @@ impl<A, M: Memory> Control<'_, A, M> {
     /// As there.
     pub fn open(&mut self, kind: crate::SocketKind) -> Result<SocketId, SocketError> {
         self.engine.open(kind)
-    }
-
-    /// See [`Engine::register`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn register(
-        &mut self,
-        socket: SocketId,
-        event: Event,
-        hook: Hook,
-        handler: Handler<A, M>,
-        token: usize,
-    ) -> Result<(), SocketError> {
-        self.engine.register(socket, event, hook, handler, token)
-    }
-
-    /// See [`Engine::unregister`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn unregister(&mut self, socket: SocketId, event: Event, hook: Hook) -> Result<(), SocketError> {
-        self.engine.unregister(socket, event, hook)
     }
 
     /// See [`Engine::bind`].

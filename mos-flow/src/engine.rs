@@ -5,7 +5,7 @@
 //!
 //! | kind | calls |
 //! |---|---|
-//! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::register`], [`Engine::close`], [`Engine::start_timer`] |
+//! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::register`], [`Engine::define_event`], [`Engine::close`], [`Engine::start_timer`] |
 //! | input | [`Engine::process_burst`], [`Engine::handle_timeout`], [`Engine::shutdown`] |
 //! | output | the [`Verdict`] of each frame, [`Engine::output`], [`Engine::poll_transmit`], [`Engine::next_timeout`] |
 //! | questions | [`Engine::now`], [`Engine::stats`], [`Engine::flow_count`], [`Engine::monitor`] |
@@ -30,6 +30,8 @@ mod crowd;
 
 mod datagram;
 
+mod dispatch;
+
 mod end;
 
 mod gaps;
@@ -38,7 +40,10 @@ mod octets;
 
 mod raise;
 
+mod register;
+
 mod rewrite;
+
 mod ring;
 
 mod segment;
@@ -53,9 +58,9 @@ use crate::config::{Config, ConfigError};
 use crate::context::{Handler, Stage, TimerId};
 use crate::defrag::{Defrag, DefragArrays};
 use crate::edit::EditBuffer;
-use crate::event::{Event, EventSet, Hook};
 use crate::filter::Filter;
 use crate::flow::{Flow, Flows, Live};
+use crate::handlers::{HandlerArrays, Handlers, Registration};
 use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
@@ -66,9 +71,7 @@ use crate::packet::{Frame, PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::shift::ShiftMap;
 use crate::slab::{Id, Reuse, Slab, Slot};
-use crate::socket::{
-    FilterSlot, Listeners, MonitorFilters, Registration, Socket, SocketError, SocketId, SocketKind, Sockets,
-};
+use crate::socket::{FilterSlot, MonitorFilters, Socket, SocketError, SocketId, SocketKind, Sockets};
 use crate::stats::Stats;
 use crate::table::{Bucket, Table};
 use crate::time::{Clock, Instant};
@@ -114,8 +117,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub waits: M::Of<Slot<Wait>>,
     /// Empty, one for each socket.
     pub sockets: M::Of<Slot<Socket>>,
-    /// Empty; one for each monitor, and one for each active socket with handlers of its own.
-    pub listeners: M::Of<Slot<Listeners<A, M>>>,
+    /// Memory of handlers and user-defined events.
+    pub handlers: HandlerArrays<A, M>,
     /// Empty, one for each monitor.
     pub filters: M::Of<Slot<MonitorFilters>>,
     /// [`Id::NONE`] everywhere, one for each monitor.
@@ -144,7 +147,8 @@ impl<A, M: Memory> fmt::Debug for Arrays<A, M> {
 
 #[cfg(feature = "alloc")]
 impl<A> Arrays<A, crate::memory::Heap> {
-    /// Octets that [`Arrays::on_heap`] reserves for `config`: all the memory of an engine. `None` when they cannot be counted.
+    /// Octets that [`Arrays::on_heap`] reserves for `config`: all the memory of an engine, besides closures. `None` when
+    /// they cannot be counted.
     pub fn footprint(config: &Config) -> Option<usize> {
         let octets = size_of::<[u8; ringbuf_core::chunk::CHUNK]>();
         let parts = [
@@ -161,10 +165,8 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
             (config.max_queues, size_of::<Slot<SegmentQueue>>()),
             (config.max_waits, size_of::<Slot<Wait>>()),
-            (
-                config.max_sockets,
-                size_of::<Slot<Socket>>() + size_of::<Slot<Listeners<A, crate::memory::Heap>>>(),
-            ),
+            (config.max_sockets, size_of::<Slot<Socket>>()),
+            (1, HandlerArrays::<A, crate::memory::Heap>::footprint(config)?),
             (config.max_monitors, size_of::<Slot<MonitorFilters>>() + size_of::<Id>()),
             (1, config.fragments.map_or(Some(0), |config| DefragArrays::footprint(&config))?),
         ];
@@ -192,7 +194,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             queues: Reserved::with_capacity(config.max_queues),
             waits: Reserved::with_capacity(config.max_waits),
             sockets: Reserved::with_capacity(config.max_sockets),
-            listeners: Reserved::with_capacity(config.max_sockets),
+            handlers: HandlerArrays::on_heap(config),
             filters: Reserved::with_capacity(config.max_monitors),
             monitors: Reserved::filled(Id::NONE, config.max_monitors),
             output: Reserved::with_capacity(config.max_output),
@@ -299,12 +301,16 @@ impl<A, M: Memory> Engine<A, M> {
         if arrays.buckets.is_empty() {
             return Err(ConfigError::Zero("buckets"));
         }
+        if arrays.handlers.buckets.is_empty() {
+            return Err(ConfigError::Zero("handlers.buckets"));
+        }
         if arrays.timers.capacity() < arrays.flows.capacity() {
             return Err(ConfigError::TooSmall("timers"));
         }
         if arrays.alarm_timers.capacity() < arrays.alarms.capacity() {
             return Err(ConfigError::TooSmall("alarm_timers"));
         }
+        let handlers = Handlers::new(arrays.handlers, config.hash_seed, arrays.alarms.capacity());
         Ok(Engine {
             walker: Walker::new(config.hash_seed)
                 .vlans_in_key(config.vlans_in_key)
@@ -335,7 +341,7 @@ impl<A, M: Memory> Engine<A, M> {
                 config.stream_chunks(),
             ),
             waits: Waits::new(arrays.waits),
-            sockets: Sockets::new(arrays.sockets, arrays.listeners, arrays.filters, arrays.monitors),
+            sockets: Sockets::new(arrays.sockets, handlers, arrays.filters, arrays.monitors),
             config,
             stats: Stats::default(),
             clock: Clock::default(),
@@ -405,35 +411,6 @@ impl<A, M: Memory> Engine<A, M> {
         self.sockets.bind(socket, slot, filter)
     }
 
-    /// Registers a handler; an earlier one for the same event and hook is replaced. On a stream socket it concerns
-    /// connections that begin later, on an active one only its connection. `token` comes back in the context.
-    ///
-    /// # Errors
-    /// [`SocketError::WrongHook`] when the event is not raised there, [`SocketError::NoSocket`].
-    pub fn register(
-        &mut self,
-        socket: SocketId,
-        event: Event,
-        hook: Hook,
-        handler: Handler<A, M>,
-        token: usize,
-    ) -> Result<(), SocketError> {
-        self.sockets.register(socket, event, hook, Some(Registration { handler, token }))?;
-        let flow = self.sockets.get(socket)?.flow().and_then(|flow| self.flows.id_at(flow));
-        if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(flow)) {
-            flow.interest[hook as usize] |= EventSet::of(event);
-        }
-        Ok(())
-    }
-
-    /// Removes a handler.
-    ///
-    /// # Errors
-    /// [`SocketError::NoHandler`] when there is none; otherwise as [`Engine::register`].
-    pub fn unregister(&mut self, socket: SocketId, event: Event, hook: Hook) -> Result<(), SocketError> {
-        self.sockets.register(socket, event, hook, None)
-    }
-
     /// A socket, to read from it or set it up between bursts.
     ///
     /// # Errors
@@ -455,12 +432,15 @@ impl<A, M: Memory> Engine<A, M> {
     /// Starts a timer that fires once, `delay` from now, at the earliest with the next tick of
     /// [`TICK_US`](crate::timer::TICK_US) microseconds. `None` when all are in use.
     pub fn start_timer(&mut self, delay: Duration, handler: Handler<A, M>, token: usize) -> Option<TimerId> {
-        self.alarms.start(self.clock.running() + delay, Registration { handler, token })
+        self.alarms.start(self.clock.running() + delay, Registration::function(handler, token))
     }
 
     /// Stops a timer. Returns whether it was running.
     pub fn stop_timer(&mut self, id: TimerId) -> bool {
-        self.alarms.stop(id)
+        let _stopped = self.alarms.stop(id);
+        #[cfg(feature = "alloc")]
+        self.sockets.handlers.release(_stopped.as_ref());
+        _stopped.is_some()
     }
 
     /// Processes frames in order and announces new data after the last one, for longer bursts after each [`BURST`]
@@ -529,7 +509,7 @@ impl<A, M: Memory> Engine<A, M> {
         let mut edited = None;
         let verdict = match prepared {
             Ok(prepared) if self.sockets.has_raw() => self.show_raw(frame, prepared, &mut edited, app),
-            Ok(prepared) => self.dispatch(frame, prepared, Verdict::Forward, &mut edited, app),
+            Ok(prepared) => self.classify(frame, prepared, Verdict::Forward, &mut edited, app),
             Err(reason) => {
                 self.count_drop(*reason);
                 return Verdict::Forward;
@@ -553,12 +533,12 @@ impl<A, M: Memory> Engine<A, M> {
         let view = PacketRef { frame, packet: &p.packet, segment: segment.as_ref() };
         let verdict = self.raise_raw(view, edited, app);
         let Some(mut changed) = edited.take() else {
-            return self.dispatch(frame, p, verdict, edited, app);
+            return self.classify(frame, p, verdict, edited, app);
         };
         changed.finish(view);
         let frame = changed.frame(frame);
         let verdict = match self.prepare(&frame) {
-            Ok(p) => self.dispatch(&frame, &p, verdict, edited, app),
+            Ok(p) => self.classify(&frame, &p, verdict, edited, app),
             Err(reason) => {
                 self.count_drop(reason);
                 verdict
@@ -601,7 +581,8 @@ impl<A, M: Memory> Engine<A, M> {
         verdict
     }
 
-    fn dispatch(
+    /// A fragment, or a packet that is whole.
+    fn classify(
         &mut self,
         frame: &Frame<'_>,
         p: &Prepared,

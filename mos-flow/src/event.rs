@@ -1,9 +1,15 @@
-//! The eight built-in events, the hooks at which they are raised, and sets of events.
+//! The eight built-in events, the hooks at which they are raised, sets of events, and the events that users define below
+//! them.
+
+mod forest;
 
 mod set;
 
+pub use forest::{Definition, EventError, MAX_DEPTH};
+pub(crate) use forest::{Forest, Raised};
 pub use set::EventSet;
 
+use crate::slab::Id;
 use core::fmt;
 
 /// A built-in event. Within one hook they are delivered in this order.
@@ -71,6 +77,54 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// An event that the application defined. Stale handles are refused, never mistaken for a newer event.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UserEvent(pub(crate) Id);
+
+impl UserEvent {
+    /// The event's slot: a small number.
+    pub fn index(self) -> u32 {
+        self.0.index()
+    }
+}
+
+impl fmt::Debug for UserEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserEvent({:?})", self.0)
+    }
+}
+
+/// Any event that a handler can be registered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventId {
+    /// One that the engine raises.
+    BuiltIn(Event),
+    /// One that happens when the event above it does, and its filter says so.
+    User(UserEvent),
+}
+
+impl EventId {
+    /// The user-defined event that it is, if it is one.
+    pub fn user(self) -> Option<UserEvent> {
+        match self {
+            EventId::BuiltIn(_) => None,
+            EventId::User(event) => Some(event),
+        }
+    }
+}
+
+impl From<Event> for EventId {
+    fn from(event: Event) -> EventId {
+        EventId::BuiltIn(event)
+    }
+}
+
+impl From<UserEvent> for EventId {
+    fn from(event: UserEvent) -> EventId {
+        EventId::User(event)
     }
 }
 

@@ -11,7 +11,7 @@
 //!                ▼    │                                            │
 //!               [`defrag`]                                         │
 //!                                                                  │
-//!      handlers ◄── [`context`] ◄── [`event`] ◄── sockets ([`socket`], [`monitor`], [`filter`])
+//!      handlers ◄── [`context`] ◄── [`event`], [`handlers`] ◄── sockets ([`socket`], [`monitor`], [`filter`])
 //! ```
 //!
 //! The application opens *monitoring sockets* and registers *handlers* for *events* at *hooks*:
@@ -63,7 +63,7 @@
 //!    │                            │   R, S client conn_end   R, S server state_change, conn_end [CLOSED]
 //! ```
 //!
-//! What it does not do yet: user-defined events, edits of packets.
+//! What it does not do yet: edits of packets.
 //!
 //! Features: `std` ⊃ `alloc` ⊃ nothing. With `alloc` the tables are on the heap ([`Engine::new`]), without it the
 //! caller lends them ([`Engine::with_memory`]). Packets never allocate.
@@ -77,6 +77,8 @@ pub mod time;
 
 pub mod memory;
 
+pub mod slab;
+
 pub mod event;
 
 pub mod reason;
@@ -86,8 +88,6 @@ pub mod hash;
 pub mod wire;
 
 pub mod key;
-
-pub mod slab;
 
 pub mod table;
 
@@ -124,6 +124,7 @@ pub mod flow;
 // One rank: a handler's context leads to the engine, which holds the sockets, which hold the handlers.
 pub mod context;
 pub mod engine;
+pub mod handlers;
 pub mod monitor;
 pub mod socket;
 
@@ -134,10 +135,10 @@ pub mod testing;
 pub mod model;
 
 pub use config::{Config, ConfigError, Retention};
-pub use context::{Context, Control, Handler, TimerId, Trouble};
+pub use context::{Context, Control, EventFilter, Handler, TimerId, Trouble};
 pub use edit::{Edit, Layer, PacketError};
 pub use engine::Engine;
-pub use event::{Event, EventSet, Hook};
+pub use event::{Event, EventError, EventId, EventSet, Hook, UserEvent};
 pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;
 pub use monitor::{Monitor, Peek, StreamInfo};

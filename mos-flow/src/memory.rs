@@ -47,6 +47,11 @@ impl<T> Reserved<T> {
         Reserved { items: alloc::vec::Vec::with_capacity(capacity), capacity }
     }
 
+    /// Room for `capacity` elements, of which none is reserved: for what is allocated anyway.
+    pub(crate) fn up_to(capacity: usize) -> Self {
+        Reserved { items: alloc::vec::Vec::new(), capacity }
+    }
+
     /// An array of `len` copies of `value`.
     pub fn filled(value: T, len: usize) -> Self
     where

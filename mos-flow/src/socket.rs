@@ -8,12 +8,11 @@
 //! 1. An active socket is in the ring of exactly one connection, which closes it before it goes: so places lead from one
 //!    to the other, without generations.
 //! 2. The sockets of a connection are in the order of their monitors, no more than one for each.
-//! 3. A set of handlers knows how many sockets have it, and goes with the last one.
 
 use crate::config::{MAX_MONITORS, MAX_RING, MIN_RING};
-use crate::context::Handler;
-use crate::event::{Event, EventSet, Hook};
+use crate::event::{EventId, EventSet, Hook};
 use crate::filter::Filter;
+use crate::handlers::{Handlers, Registration};
 use crate::memory::Memory;
 use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
@@ -42,8 +41,10 @@ pub enum SocketKind {
 pub enum SocketError {
     /// Keeping octets was switched off for that side, or there is no stream yet.
     Disabled,
-    /// All sockets or monitors are in use.
+    /// All sockets, monitors or steps of handler sets are in use.
     Full,
+    /// The event does not exist (any more).
+    NoEvent,
     /// No handler is registered there.
     NoHandler,
     /// No octet has been received at that offset, or it is not held any more.
@@ -64,7 +65,8 @@ impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SocketError::Disabled => "octets of that side are not kept",
-            SocketError::Full => "all sockets are in use",
+            SocketError::Full => "all sockets or handlers are in use",
+            SocketError::NoEvent => "no such event",
             SocketError::NoHandler => "no handler is registered for that event",
             SocketError::NoData => "no octet is held at that offset",
             SocketError::NoSocket => "no such socket",
@@ -82,8 +84,8 @@ impl core::error::Error for SocketError {}
 #[derive(Debug)]
 pub struct Socket {
     pub(crate) kind: SocketKind,
-    /// The handlers; shared by all sockets that have the same.
-    listeners: u32,
+    /// The set of handlers; shared by all sockets that have the same.
+    handlers: u32,
     /// The connection of an active socket, which closes it before it goes; the filters of another one.
     belongs_to: u32,
     /// Neighbours in the ring of the connection's sockets.
@@ -174,49 +176,10 @@ pub enum FilterSlot {
     Orphan,
 }
 
-/// A registered handler and the word that comes with it. Public only so that memory for it can be lent.
-pub struct Registration<A: 'static, M: Memory> {
-    pub(crate) handler: Handler<A, M>,
-    pub(crate) token: usize,
-}
-
-impl<A, M: Memory> fmt::Debug for Registration<A, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Registration({})", self.token)
-    }
-}
-
-impl<A, M: Memory> Clone for Registration<A, M> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A, M: Memory> Copy for Registration<A, M> {}
-
-/// The handlers of a socket. Sockets share a set until one of them changes it.
-pub struct Listeners<A: 'static, M: Memory> {
-    handlers: [Handlers<A, M>; Hook::ALL.len()],
-    masks: [EventSet; Hook::ALL.len()],
-    users: u32,
-}
-
-impl<A, M: Memory> fmt::Debug for Listeners<A, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listeners({:?}, {} users)", self.masks, self.users)
-    }
-}
-
-impl<A, M: Memory> Clone for Listeners<A, M> {
-    fn clone(&self) -> Self {
-        Listeners { handlers: self.handlers, masks: self.masks, users: self.users }
-    }
-}
-
 /// All sockets of an engine.
 pub(crate) struct Sockets<A: 'static, M: Memory> {
     sockets: Slab<Socket, M>,
-    listeners: Slab<Listeners<A, M>, M>,
+    pub(crate) handlers: Handlers<A, M>,
     filters: Slab<MonitorFilters, M>,
     /// Raw and stream sockets in the order of their creation.
     monitors: M::Of<Id>,
@@ -228,9 +191,6 @@ pub(crate) struct Sockets<A: 'static, M: Memory> {
 /// Monitors, copied: what happens while they are gone through changes nothing.
 pub(crate) type Snapshot = heapless::Vec<SocketId, MAX_MONITORS>;
 
-/// The handlers of one hook, copied for the same reason.
-pub(crate) type Handlers<A, M> = [Option<Registration<A, M>>; Event::ALL.len()];
-
 impl<A, M: Memory> fmt::Debug for Sockets<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sockets({:?}, {} monitors)", self.sockets, self.monitor_count)
@@ -241,13 +201,13 @@ impl<A, M: Memory> Sockets<A, M> {
     /// `monitors` has one [`Id::NONE`] for each monitor there can be.
     pub(crate) fn new(
         sockets: M::Of<Slot<Socket>>,
-        listeners: M::Of<Slot<Listeners<A, M>>>,
+        handlers: Handlers<A, M>,
         filters: M::Of<Slot<MonitorFilters>>,
         monitors: M::Of<Id>,
     ) -> Self {
         Sockets {
             sockets: Slab::new(sockets, Reuse::Oldest),
-            listeners: Slab::new(listeners, Reuse::Newest),
+            handlers,
             filters: Slab::new(filters, Reuse::Newest),
             monitors,
             monitor_count: 0,
@@ -301,13 +261,9 @@ impl<A, M: Memory> Sockets<A, M> {
     #[cfg(any(test, feature = "_model"))]
     #[allow(clippy::missing_panics_doc)]
     pub(crate) fn check(&self) {
-        let users = |set: u32| {
-            self.sockets.ids().filter(|id| self.sockets.get(*id).is_some_and(|s| s.listeners == set)).count()
-        };
-        for id in self.listeners.ids() {
-            let set = self.listeners.get(id).map_or(0, |set| set.users as usize);
-            assert!(set > 0 && set == users(id.index()), "users of a set are counted");
-        }
+        self.handlers.check(|set| {
+            self.sockets.ids().filter(|id| self.sockets.get(*id).is_some_and(|s| s.handlers == set)).count()
+        });
         assert_eq!(self.filters.len(), self.monitor_count, "filters are those of monitors");
     }
 
@@ -316,13 +272,12 @@ impl<A, M: Memory> Sockets<A, M> {
         if self.monitor_count == self.monitors.len().min(MAX_MONITORS) {
             return Err(SocketError::Full);
         }
-        let none = Listeners { handlers: [[None; 8]; 3], masks: [EventSet::NONE; 3], users: 1 };
-        let listeners = self.listeners.insert(none).map_err(|_| SocketError::Full)?;
+        let handlers = self.handlers.empty()?;
         let Ok(filters) = self.filters.insert(MonitorFilters::default()) else {
-            self.listeners.remove(listeners);
+            self.handlers.leave(handlers);
             return Err(SocketError::Full);
         };
-        match self.sockets.insert(Socket::new(kind, listeners.index(), filters.index())) {
+        match self.sockets.insert(Socket::new(kind, handlers, filters.index())) {
             Ok(id) => {
                 self.monitors[self.monitor_count] = id;
                 self.monitor_count += 1;
@@ -330,7 +285,7 @@ impl<A, M: Memory> Sockets<A, M> {
                 Ok(id)
             }
             Err(_) => {
-                self.listeners.remove(listeners);
+                self.handlers.leave(handlers);
                 self.filters.remove(filters);
                 Err(SocketError::Full)
             }
@@ -340,12 +295,10 @@ impl<A, M: Memory> Sockets<A, M> {
     /// Opens an active socket for `flow` with the handlers and settings of `monitor`.
     pub(crate) fn open_active(&mut self, monitor: SocketId, flow: u32) -> Result<SocketId, SocketError> {
         let template = self.get(monitor)?;
-        let (listeners, wishes, rings) = (template.listeners, template.wishes, template.rings);
-        let socket = Socket { wishes, rings, ..Socket::new(SocketKind::Active, listeners, flow) };
+        let (handlers, wishes, rings) = (template.handlers, template.wishes, template.rings);
+        let socket = Socket { wishes, rings, ..Socket::new(SocketKind::Active, handlers, flow) };
         let id = self.sockets.insert(socket).map_err(|_| SocketError::Full)?;
-        if let Some(set) = self.listeners.at_mut(listeners) {
-            set.users += 1;
-        }
+        self.handlers.join(handlers);
         Ok(id)
     }
 
@@ -365,7 +318,7 @@ impl<A, M: Memory> Sockets<A, M> {
     /// Removes a socket of any kind.
     pub(crate) fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.sockets.remove(id).ok_or(SocketError::NoSocket)?;
-        self.leave(socket.listeners);
+        self.handlers.leave(socket.handlers);
         let filters = self.filters.id_at(socket.belongs_to).filter(|_| socket.kind != SocketKind::Active);
         if let Some(filters) = filters {
             self.filters.remove(filters);
@@ -378,50 +331,19 @@ impl<A, M: Memory> Sockets<A, M> {
         Ok(())
     }
 
-    fn leave(&mut self, listeners: u32) {
-        let Some(set) = self.listeners.at_mut(listeners) else { return };
-        set.users -= 1;
-        let last = set.users == 0;
-        if let Some(id) = self.listeners.id_at(listeners).filter(|_| last) {
-            self.listeners.remove(id);
-        }
-    }
-
     /// Registers or, with `None`, removes a handler.
     pub(crate) fn register(
         &mut self,
         id: SocketId,
-        event: Event,
+        event: EventId,
         hook: Hook,
         registration: Option<Registration<A, M>>,
     ) -> Result<(), SocketError> {
-        let listeners = self.get(id)?.listeners;
-        if !event.is_allowed_at(hook) {
-            return Err(SocketError::WrongHook);
-        }
-        let set = self.listeners.at(listeners).ok_or(SocketError::NoSocket)?;
-        if registration.is_none() && !set.masks[hook as usize].has(event) {
-            return Err(SocketError::NoHandler);
-        }
-        let own = self.own_listeners(id, listeners)?;
-        if let Some(set) = self.listeners.at_mut(own) {
-            set.handlers[hook as usize][event as usize] = registration;
-            set.masks[hook as usize].remove(event);
-            set.masks[hook as usize] = set.masks[hook as usize].with_if(registration.is_some(), event);
-        }
+        let before = self.get(id)?.handlers;
+        let handlers = self.handlers.changed(before, event, hook, registration)?;
+        self.get_mut(id)?.handlers = handlers;
+        self.handlers.leave(before);
         Ok(())
-    }
-
-    /// The socket's set of handlers, made its own if others share it.
-    fn own_listeners(&mut self, id: SocketId, listeners: u32) -> Result<u32, SocketError> {
-        let Some(set) = self.listeners.at(listeners).filter(|s| s.users > 1) else {
-            return Ok(listeners);
-        };
-        let copy = Listeners { users: 1, ..set.clone() };
-        let own = self.listeners.insert(copy).map_err(|_| SocketError::Full)?.index();
-        self.leave(listeners);
-        self.get_mut(id)?.listeners = own;
-        Ok(own)
     }
 
     /// Sets or clears a filter of a monitor.
@@ -457,19 +379,12 @@ impl<A, M: Memory> Sockets<A, M> {
     /// Which of `events` the socket has handlers for at `hook`.
     #[inline]
     pub(crate) fn wanted(&self, socket: &Socket, hook: Hook, events: EventSet) -> EventSet {
-        self.listeners.at(socket.listeners).map_or(EventSet::NONE, |s| s.masks[hook as usize] & events)
+        self.handlers.masks(socket.handlers)[hook as usize] & events
     }
 
     /// The events that the socket has handlers for, by hook.
     pub(crate) fn interest(&self, id: SocketId) -> [EventSet; 3] {
-        let set = self.sockets.get(id).and_then(|s| self.listeners.at(s.listeners));
-        set.map_or([EventSet::NONE; 3], |s| s.masks)
-    }
-
-    /// The handlers of a socket at `hook`.
-    #[inline]
-    pub(crate) fn handlers(&self, socket: &Socket, hook: Hook) -> Option<Handlers<A, M>> {
-        Some(self.listeners.at(socket.listeners)?.handlers[hook as usize])
+        self.sockets.get(id).map_or([EventSet::NONE; 3], |s| self.handlers.masks(s.handlers))
     }
 }
 
@@ -515,10 +430,16 @@ impl Socket {
         (self.kind == SocketKind::Active).then_some(self.belongs_to)
     }
 
-    fn new(kind: SocketKind, listeners: u32, belongs_to: u32) -> Self {
+    /// The set of handlers.
+    #[inline]
+    pub(crate) fn handlers(&self) -> u32 {
+        self.handlers
+    }
+
+    fn new(kind: SocketKind, handlers: u32, belongs_to: u32) -> Self {
         Socket {
             kind,
-            listeners,
+            handlers,
             belongs_to,
             next: NONE,
             previous: NONE,

@@ -5,13 +5,15 @@ use heapless::Vec as Fixed;
 use mos_flow::alias::Alias;
 use mos_flow::buffers::StreamBuffer;
 use mos_flow::engine::{Arrays, SCRATCH};
+use mos_flow::event::Definition;
 use mos_flow::flow::{Flow, Live};
+use mos_flow::handlers::{Condition, HandlerArrays, HandlerSet, Registration, Step};
 use mos_flow::memory::{Borrowed, Lent};
 use mos_flow::outbox::OutFrame;
 use mos_flow::overlap::SegmentQueue;
 use mos_flow::shift::ShiftMap;
 use mos_flow::slab::{Id, Slot};
-use mos_flow::socket::{Listeners, MonitorFilters, Registration, Socket};
+use mos_flow::socket::{MonitorFilters, Socket};
 use mos_flow::table::{Bucket, Table};
 use mos_flow::testing::Exchange;
 use mos_flow::timer::Link;
@@ -49,7 +51,12 @@ fn arrays() -> Arrays<App, Lent> {
         queues: lend(Fixed::<Slot<SegmentQueue>, 1>::new()),
         waits: lend(Fixed::<Slot<Wait>, 1>::new()),
         sockets: lend(Fixed::<Slot<Socket>, { FLOWS + 1 }>::new()),
-        listeners: lend(Fixed::<Slot<Listeners<App, Lent>>, 2>::new()),
+        handlers: HandlerArrays {
+            events: lend(Fixed::<Slot<Definition<Condition<App, Lent>>>, 1>::new()),
+            steps: lend(Fixed::<Slot<Step<App, Lent>>, 2>::new()),
+            sets: lend(Fixed::<Slot<HandlerSet>, 2>::new()),
+            buckets: filled::<_, { Table::<Lent>::buckets_for(2) }>(Bucket::EMPTY),
+        },
         filters: lend(Fixed::<Slot<MonitorFilters>, 1>::new()),
         monitors: filled::<_, 1>(Id::NONE),
         output: lend(Fixed::<Slot<OutFrame>, 2>::new()),

@@ -256,7 +256,7 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
         chunks: 4096,
         ring_octets: 4096,
         retention: case.retention,
-        overlap: Overlap::First,
+        overlap: Overlap::First.into(),
         ..Config::default()
     };
     let mut engine = Engine::<App>::new(config).unwrap();

@@ -51,6 +51,11 @@ impl<A, M: Memory> Engine<A, M> {
         let f = &self.stats.fragments;
         assert_eq!(f.fragments, f.held + f.complete + f.dropped.total(), "fragments are counted");
         self.sockets.check();
+        #[cfg(feature = "alloc")]
+        for (id, users) in self.sockets.handlers.closures.users() {
+            let calls = self.sockets.handlers.calls_of(id) + self.alarms.calls_of(id);
+            assert!(users as usize == calls, "users of a closure are counted");
+        }
     }
 
     fn check_flow(&self, index: u32, flow: &Flow, count: &mut Count) {

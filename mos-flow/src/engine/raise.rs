@@ -1,7 +1,8 @@
 //! Events to handlers: which sockets, in which order.
 
+use super::dispatch::Dispatch;
 use super::{Engine, Passage};
-use crate::context::{Context, Editing, Stage, Trouble};
+use crate::context::{Editing, Stage, Trouble};
 use crate::edit::EditBuffer;
 use crate::event::{Event, EventSet, Hook};
 use crate::flow::{Flow, Mark};
@@ -35,7 +36,7 @@ impl Raise {
 
 /// The packet as far as handlers are shown it.
 pub(super) struct Sight<'a, M: Memory> {
-    packet: Option<PacketRef<'a>>,
+    pub(super) packet: Option<PacketRef<'a>>,
     editing: Option<Editing<'a, M>>,
 }
 
@@ -50,7 +51,7 @@ impl<'a, M: Memory> Sight<'a, M> {
         Sight { packet: Some(packet), editing: Some(Editing { copy, stage }) }
     }
 
-    fn editing(&mut self) -> Option<Editing<'_, M>> {
+    pub(super) fn editing(&mut self) -> Option<Editing<'_, M>> {
         self.editing.as_mut().map(|e| Editing { copy: &mut *e.copy, stage: e.stage })
     }
 }
@@ -70,34 +71,13 @@ impl<A, M: Memory> Engine<A, M> {
         sight: &mut Sight<'_, M>,
         app: &mut A,
     ) -> Verdict {
-        let mut verdict = Verdict::Forward;
-        let Ok(s) = self.sockets.get(socket) else { return verdict };
-        let wanted = self.sockets.wanted(s, what.hook, what.events);
-        if wanted.is_empty() {
-            return verdict;
+        let Ok(s) = self.sockets.get(socket) else { return Verdict::Forward };
+        if self.sockets.wanted(s, what.hook, what.events).is_empty() {
+            return Verdict::Forward;
         }
-        // Copied before the first call: what a handler registers or removes takes effect with the next hook.
-        let Some(handlers) = self.sockets.handlers(s, what.hook) else { return verdict };
-        for event in wanted.iter() {
-            let Some(registration) = handlers[event as usize] else { continue };
-            let mut context = Context {
-                engine: self,
-                app,
-                socket,
-                token: registration.token,
-                event: Some(event),
-                hook: what.hook,
-                side: what.side,
-                packet: sight.packet,
-                editing: sight.editing(),
-                trouble: what.trouble,
-                conflict: what.conflict,
-                verdict,
-            };
-            (registration.handler)(&mut context);
-            verdict = context.verdict;
-        }
-        verdict
+        let mut dispatch = Dispatch { socket, what, sight, app, verdict: Verdict::Forward };
+        self.dispatch(s.handlers(), &mut dispatch);
+        dispatch.verdict
     }
 
     /// Calls the handlers of a connection's sockets: in the order of the monitors, or in reverse. Packets of the

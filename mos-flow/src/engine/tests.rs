@@ -1,5 +1,6 @@
 mod crowd;
 mod datagram;
+mod events;
 mod limits;
 mod packets;
 mod rest;
@@ -10,8 +11,8 @@ mod sockets;
 use super::*;
 use crate::testing::{Exchange, fragments};
 use crate::{
-    Context, EndReason, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State, Timeouts,
-    Trouble,
+    Context, EndReason, Event, Hook, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State,
+    Timeouts, Trouble,
 };
 use std::string::{String, ToString};
 use std::vec::Vec;

@@ -3,12 +3,12 @@
 use super::Engine;
 use crate::context::Context;
 use crate::defrag::Defrag;
-use crate::event::Hook;
+use crate::event::{Hook, Raised};
 use crate::flow::EndReason;
+use crate::handlers::Registration;
 use crate::memory::Memory;
 use crate::packet::Verdict;
 use crate::slab::{Id, Reuse, Slab, Slot};
-use crate::socket::Registration;
 use crate::time::{Instant, Tick};
 use crate::timer::{Link, Wheel};
 use tcp_reasm::{PackedConn, Side};
@@ -33,9 +33,18 @@ impl<A, M: Memory> Alarms<A, M> {
         None
     }
 
-    pub(super) fn stop(&mut self, id: Id) -> bool {
-        let running = self.alarms.remove(id).is_some();
-        running && self.wheel.stop(id.index())
+    /// Returns what it would have called, if it was running.
+    pub(super) fn stop(&mut self, id: Id) -> Option<Registration<A, M>> {
+        let registration = self.alarms.remove(id)?;
+        self.wheel.stop(id.index());
+        Some(registration)
+    }
+
+    /// How many alarms call a closure.
+    #[cfg(all(feature = "alloc", any(test, feature = "_model")))]
+    pub(super) fn calls_of(&self, id: Id) -> usize {
+        let all = self.alarms.ids().filter_map(|alarm| self.alarms.get(alarm));
+        all.filter(|r| matches!(r.call, crate::handlers::Call::Closure(other) if other == id)).count()
     }
 
     /// Takes out one alarm whose time has come.
@@ -98,13 +107,14 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     fn call_timer(&mut self, registration: Registration<A, M>, app: &mut A) {
-        let Registration { handler, token } = registration;
-        handler(&mut Context {
+        let mut context = Context {
             engine: self,
             app,
             socket: Id::NONE,
-            token,
+            token: registration.token,
             event: None,
+            user_event: None,
+            raised: Raised::NONE,
             hook: Hook::None,
             side: None,
             packet: None,
@@ -112,7 +122,13 @@ impl<A, M: Memory> Engine<A, M> {
             trouble: None,
             conflict: None,
             verdict: Verdict::Forward,
+        };
+        context.run(registration.call, |function, context| {
+            function(context);
+            true
         });
+        #[cfg(feature = "alloc")]
+        self.sockets.handlers.release(Some(&registration));
     }
 
     /// Packets do not restart a connection's timer; it is set again when it fires too early.
