@@ -2,16 +2,19 @@
 
 use crate::clock;
 use crate::port::{Port, PortError, Received};
-use mos_flow::Engine;
+use crate::worker::{frame_of, send_on};
+use mos_flow::{Engine, Way};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The longest wait for frames: how soon a stop is noticed, and frames that an adaptor holds back. An arbitrary figure.
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
+const LEFT: u16 = 0;
+const RIGHT: u16 = 1;
 
-/// An engine in a cable: frames of one port that no handler drops leave by the other. In the engine the left port has
-/// number 0, the right one 1.
+/// An engine in a cable: frames of one port leave by the other, as handlers left them. What handlers made follows after the
+/// burst. In the engine the left port has number 0, the right one 1.
 pub struct Bridge<A: 'static, L, R> {
     /// The engine.
     pub engine: Engine<A>,
@@ -49,8 +52,11 @@ impl<A, L: Port, R: Port> Bridge<A, L, R> {
     /// [`PortError`] of either port. Frames received before it were processed.
     pub fn turn(&mut self) -> Result<Received, PortError> {
         let Bridge { engine, app, left, right } = self;
-        let from_left = pass(0, left, right, engine, app)?;
-        let from_right = pass(1, right, left, engine, app)?;
+        let from_left = pass(LEFT, left, right, engine, app)?;
+        self.send_made()?;
+        let Bridge { engine, app, left, right } = self;
+        let from_right = pass(RIGHT, right, left, engine, app)?;
+        self.send_made()?;
         Ok(match (from_left, from_right) {
             (Received::Frames(l), Received::Frames(r)) => Received::Frames(l + r),
             (Received::Frames(n), _) | (_, Received::Frames(n)) => Received::Frames(n),
@@ -71,7 +77,11 @@ impl<A, L: Port, R: Port> Bridge<A, L, R> {
             match self.turn() {
                 Ok(Received::End) => break Ok(()),
                 Ok(Received::Frames(_)) => {}
-                Ok(Received::Nothing) => self.idle(),
+                Ok(Received::Nothing) => {
+                    if let Err(e) = self.idle() {
+                        break Err(e);
+                    }
+                }
                 Err(e) => break Err(e),
             }
         };
@@ -80,11 +90,25 @@ impl<A, L: Port, R: Port> Bridge<A, L, R> {
     }
 
     /// Waits for frames or the next time-out. Ports between which there is something to wait for go by [`clock`].
-    fn idle(&mut self) {
+    fn idle(&mut self) -> Result<(), PortError> {
         let now = clock::now();
         let wait = self.engine.next_timeout().map_or(LONGEST_WAIT, |next| next.since(now));
         wait_for_either(&self.left, &self.right, wait.min(LONGEST_WAIT));
         self.engine.handle_timeout(clock::now(), &mut self.app);
+        self.send_made()
+    }
+
+    /// Sends what handlers made.
+    fn send_made(&mut self) -> Result<(), PortError> {
+        let time = self.engine.now();
+        while let Some(made) = self.engine.poll_transmit() {
+            let frame = [frame_of(&made, time)];
+            match made.way {
+                Way::Along(LEFT) | Way::Back(RIGHT) => self.right.transmit(&frame)?,
+                Way::Along(_) | Way::Back(_) => self.left.transmit(&frame)?,
+            };
+        }
+        Ok(())
     }
 }
 
@@ -96,14 +120,14 @@ fn pass<A>(
     engine: &mut Engine<A>,
     app: &mut A,
 ) -> Result<Received, PortError> {
-    let mut sent = Ok(0);
+    let mut sent = Ok(());
     let received = rx.receive(&mut |frames| {
         for frame in frames.iter_mut() {
             frame.port = number;
         }
         engine.process_burst(frames, app);
         if sent.is_ok() {
-            sent = tx.transmit(frames);
+            sent = send_on(engine, frames, tx);
         }
     })?;
     sent?;
@@ -132,7 +156,7 @@ mod tests {
     use super::*;
     use crate::capture::Capture;
     use crate::port::mem::MemPort;
-    use mos_flow::{Config, Context, Event, Hook, Instant, SocketKind};
+    use mos_flow::{Config, Context, Event, Handler, Hook, Instant, SocketKind};
     use std::path::Path;
 
     /// A frame: time and octets.
@@ -162,11 +186,19 @@ mod tests {
         ctx.app()[number] += 1;
     }
 
+    /// From the left port: the last hop. From the right one: nothing.
+    fn change(ctx: &mut Context<'_, Ports>) {
+        match ctx.packet().unwrap().frame.port {
+            LEFT => ctx.edit().unwrap().ipv4_mut().unwrap().ttl = 1,
+            _ => ctx.drop_packet(),
+        }
+    }
+
     /// What was sent by the left port and by the right one, and what the engine saw of each.
-    fn run(left: &Capture, right: &Capture, stop: bool) -> (Sent, Sent, Ports) {
+    fn run(left: &Capture, right: &Capture, handler: Handler<Ports>, stop: bool) -> (Sent, Sent, Ports) {
         let mut engine = Engine::new(Config::default()).unwrap();
         let socket = engine.open(SocketKind::Raw).unwrap();
-        engine.register(socket, Event::PacketIn, Hook::None, on_packet, 0).unwrap();
+        engine.register(socket, Event::PacketIn, Hook::None, handler, 0).unwrap();
         let mut bridge = Bridge::new(engine, [0; 2], MemPort::new(left), MemPort::new(right));
         bridge.run(&AtomicBool::new(stop)).unwrap();
         let (left, right) = bridge.ports();
@@ -177,15 +209,34 @@ mod tests {
     fn what_comes_in_by_one_port_goes_out_by_the_other() {
         let [one, other] = hosts();
         assert!(one.len() > 200 && other.len() > 200, "{} {}", one.len(), other.len());
-        let (left, right, seen) = run(&one, &other, false);
+        let (left, right, seen) = run(&one, &other, on_packet, false);
         assert!(left == octets(&other) && right == octets(&one), "every frame, unchanged and in order");
-        let packets = |c: &Capture| c.frames_from(0).filter(|f| f.data[12..14] == [8, 0]).count();
+        let packets = |c: &Capture| c.frames_from(0).filter(|f| is_ip(f.data)).count();
         assert_eq!(seen, [packets(&one), packets(&other)]);
+    }
+
+    fn is_ip(frame: &[u8]) -> bool {
+        frame[12..14] == [8, 0]
+    }
+
+    #[test]
+    fn frames_leave_as_handlers_left_them() {
+        let [one, other] = hosts();
+        let (left, right, _) = run(&one, &other, change, false);
+        let (mut last_hop, mut rest) = (octets(&one), octets(&other));
+        for (_, frame) in last_hop.iter_mut().filter(|(_, f)| is_ip(f)) {
+            // A smaller word is a larger sum of complements (RFC 1624).
+            let sum = u32::from(u16::from_be_bytes([frame[24], frame[25]])) + (u32::from(frame[22] - 1) << 8);
+            frame[22] = 1;
+            frame[24..26].copy_from_slice(&((sum & 0xffff) as u16 + (sum >> 16) as u16).to_be_bytes());
+        }
+        rest.retain(|(_, frame)| !is_ip(frame));
+        assert!(right == last_hop && left == rest && !rest.is_empty());
     }
 
     #[test]
     fn a_bridge_that_is_to_stop_does_nothing_more() {
         let [one, other] = hosts();
-        assert_eq!(run(&one, &other, true), (vec![], vec![], [0; 2]));
+        assert_eq!(run(&one, &other, on_packet, true), (vec![], vec![], [0; 2]));
     }
 }

@@ -1,7 +1,7 @@
 //! One core's loop: receive, process, transmit.
 
 use crate::port::{Port, PortError, Received};
-use mos_flow::{Engine, Frame, Verdict};
+use mos_flow::{Engine, Frame, Instant, Transmit, Verdict};
 use std::fmt;
 
 /// An engine between the port it receives from and, perhaps, the port it forwards to.
@@ -49,11 +49,11 @@ impl<A, P: Port> Worker<A, P> {
     /// [`PortError`] of either port. Frames received before it were processed.
     pub fn turn(&mut self) -> Result<Received, PortError> {
         let Worker { engine, app, rx, tx } = self;
-        let mut sent = Ok(0);
+        let mut sent = Ok(());
         let received = rx.receive(&mut |frames| {
             engine.process_burst(frames, app);
             if let Some(tx) = tx {
-                sent = send_on(engine, frames, tx.as_mut());
+                sent = send_on(engine, frames, tx.as_mut()).and_then(|_| send_made(engine, tx.as_mut()));
             }
         })?;
         sent?;
@@ -77,22 +77,36 @@ impl<A, P: Port> Worker<A, P> {
     }
 }
 
-/// Sends what is to go on of a burst that was processed, and what handlers made.
-fn send_on<A>(engine: &mut Engine<A>, frames: &[Frame<'_>], tx: &mut dyn Port) -> Result<usize, PortError> {
-    let changed = |frame: &Frame<'_>| matches!(frame.verdict, Verdict::Replace(_));
-    let mut sent = 0;
-    if !frames.iter().any(changed) {
-        sent += tx.transmit(frames)?;
-    } else {
-        for frame in frames {
-            for data in engine.output(frame) {
-                sent += tx.transmit(&[Frame { data, verdict: Verdict::Forward, ..*frame }])?;
-            }
+/// Sends what is to go on of a burst that was processed.
+pub(crate) fn send_on<A>(
+    engine: &Engine<A>,
+    frames: &[Frame<'_>],
+    tx: &mut (impl Port + ?Sized),
+) -> Result<(), PortError> {
+    if !frames.iter().any(|frame| matches!(frame.verdict, Verdict::Replace(_))) {
+        return tx.transmit(frames).map(|_| ());
+    }
+    for frame in frames {
+        let whole = Frame::ethernet(frame.time, frame.data);
+        let cut = frame.wire_len.saturating_sub(whole.wire_len);
+        for data in engine.output(frame) {
+            let out = Frame { link: frame.link, port: frame.port, ..Frame::ethernet(frame.time, data) };
+            tx.transmit(&[Frame { wire_len: out.wire_len.saturating_add(cut), ..out }])?;
         }
     }
+    Ok(())
+}
+
+/// Sends what handlers made.
+fn send_made<A>(engine: &mut Engine<A>, tx: &mut dyn Port) -> Result<(), PortError> {
     let time = engine.now();
     while let Some(made) = engine.poll_transmit() {
-        sent += tx.transmit(&[Frame { link: made.link, ..Frame::ethernet(time, made.octets) }])?;
+        tx.transmit(&[frame_of(&made, time)])?;
     }
-    Ok(sent)
+    Ok(())
+}
+
+/// What a handler made, as a frame.
+pub(crate) fn frame_of<'a>(made: &Transmit<'a>, time: Instant) -> Frame<'a> {
+    Frame { link: made.link, ..Frame::ethernet(time, made.octets) }
 }
