@@ -131,6 +131,48 @@ fn rules_that_cannot_be_read_are_named() {
     }
 }
 
+/// The client's segments leave from the NAT's address. What the server sends was captured without a NAT and is for the client
+/// already.
+#[test]
+fn the_nat_gives_a_connection_another_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.pcap").display().to_string();
+    let printed = run("nat", &["--address", "198.51.100.7", &capture("web4.pcap"), "--out", &out]);
+    assert_eq!(printed, "192.0.2.1:40000 to 192.0.2.2:80 as 198.51.100.7:1025\n");
+    let mut translated = 0;
+    let mut wanted = frames(&capture("web4.pcap"));
+    for frame in wanted.iter_mut().filter(|f| f[12..14] == [8, 0] && port(f) == 40000) {
+        frame[26..30].copy_from_slice(&[198, 51, 100, 7]);
+        frame[34..36].copy_from_slice(&1025_u16.to_be_bytes());
+        sum_up(frame);
+        translated += 1;
+    }
+    assert!(translated > 10 && frames(&out) == wanted);
+}
+
+/// Puts the checksums of TCP over IPv4 without options over Ethernet right.
+fn sum_up(frame: &mut [u8]) {
+    frame[24..26].fill(0);
+    frame[50..52].fill(0);
+    let len = frame.len() as u32 - 34;
+    let (header, tcp) = (checksum(0, &frame[14..34]), checksum(6 + len + sum(&frame[26..34]), &frame[34..]));
+    frame[24..26].copy_from_slice(&header);
+    frame[50..52].copy_from_slice(&tcp);
+}
+
+/// RFC 1071.
+fn checksum(start: u32, octets: &[u8]) -> [u8; 2] {
+    let mut sum = start + sum(octets);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+fn sum(octets: &[u8]) -> u32 {
+    octets.chunks(2).map(|c| u32::from(c[0]) << 8 | u32::from(*c.get(1).unwrap_or(&0))).sum()
+}
+
 /// Loss and duplication by the example's own bad network: the same for the same seed.
 #[test]
 fn a_capture_can_be_played_over_a_bad_network() {

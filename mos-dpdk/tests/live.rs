@@ -14,6 +14,7 @@ mod support;
 use host::{CLIENT, Host, SERVER};
 use server::Server;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const BAD: &str = "loss=2%,reorder=3%,duplicate=1%";
 /// Ports of the server.
 const PORT: u16 = 8080;
 const OTHER_PORT: u16 = 8081;
+/// The address that connections have behind the NAT.
+const NAT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 77);
 /// Of curl.
 const TIMED_OUT: i32 = 28;
 /// The body that is checked octet by octet.
@@ -161,6 +164,32 @@ fn a_firewall_lets_through_what_it_shall() {
             let counts = table.lines().rev().skip(1).take(3).map(|l| l.split_whitespace().nth(1).unwrap());
             let counts: Vec<u64> = counts.map(|n| n.parse().unwrap()).collect();
             assert!(matches!(counts[..], [0, accepted, dropped] if accepted > 0 && dropped > 0), "{table}");
+        }
+    });
+}
+
+#[test]
+fn behind_a_nat_a_page_arrives_and_the_server_sees_the_nat() {
+    alone("behind_a_nat_a_page_arrives_and_the_server_sees_the_nat", || {
+        let page = octets(LARGE);
+        for network in NETWORKS {
+            let setup = Setup::new("nat", &["--address", &NAT.to_string()], network);
+            setup.server.knows(CLIENT.with_ip(NAT));
+            let server = Server::start(&setup.server, PORT, page.clone());
+            for n in 0..3 {
+                assert!(get(&setup, PORT, 60).unwrap() == page, "{network:?}: another page");
+                assert_eq!(
+                    server.clients.recv().unwrap(),
+                    SocketAddr::new(NAT.into(), 1025 + n),
+                    "{network:?}"
+                );
+            }
+            let table = setup.end();
+            let lines: Vec<&str> = table.lines().collect();
+            let own = |line: &str| {
+                line.starts_with("10.9.0.1:") && line.contains(" to 10.9.0.2:8080 as 10.9.0.77:102")
+            };
+            assert!(lines.len() == 3 && lines.iter().all(|line| own(line)), "{table}");
         }
     });
 }

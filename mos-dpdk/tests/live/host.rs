@@ -14,6 +14,13 @@ pub(crate) struct Address(pub(crate) Ipv4Addr, &'static str);
 pub(crate) const CLIENT: Address = Address(Ipv4Addr::new(10, 9, 0, 1), "02:00:00:00:00:01");
 pub(crate) const SERVER: Address = Address(Ipv4Addr::new(10, 9, 0, 2), "02:00:00:00:00:02");
 
+impl Address {
+    /// Another address at the same place.
+    pub(crate) fn with_ip(self, ip: Ipv4Addr) -> Self {
+        Address(ip, self.1)
+    }
+}
+
 pub(crate) struct Host {
     /// Keeps the namespace; ends with its input, which ends with this process.
     keeper: Child,
