@@ -2,6 +2,7 @@ mod crowd;
 mod datagram;
 mod events;
 mod limits;
+mod order;
 mod packets;
 mod rest;
 mod streams;
@@ -80,10 +81,15 @@ impl World {
 
     /// A handler that writes every event down, everywhere.
     fn on_everything(&mut self, socket: SocketId) {
+        self.register_everywhere(socket, note, 0);
+    }
+
+    /// One handler for all that a stream socket is told.
+    fn register_everywhere(&mut self, socket: SocketId, handler: Handler<Log>, token: usize) {
         for event in Event::ALL {
             for hook in Hook::ALL {
                 if event.is_allowed_at(hook) && (event != Event::PacketIn || hook != Hook::None) {
-                    self.engine.register(socket, event, hook, note, 0).unwrap();
+                    self.engine.register(socket, event, hook, handler, token).unwrap();
                 }
             }
         }
