@@ -88,7 +88,7 @@ pub struct Conn {
     /// Octets that came with the SYN and wait for the SYN/ACK to be taken.
     pub(crate) syn_data: bool,
     pub(crate) reset: Reset,
-    /// The SYN that starts it was seen.
+    /// The SYN that starts it was seen, or is not waited for.
     pub(crate) started: bool,
 }
 
@@ -116,6 +116,7 @@ impl Conn {
     /// A connection whose SYN was not seen, from the SYN/ACK that answers it: the client is in SYN-SENT.
     pub fn from_syn_ack(segment: &Segment<'_>, window: Window) -> Self {
         let mut conn = Conn::new(window);
+        conn.started = true;
         conn.sides.client.state = State::SynSent;
         conn.sides.client.has_sent(segment.ack);
         conn.sides.server.stream.place(segment.ack);
@@ -144,6 +145,7 @@ impl Conn {
         let mut conn = Conn::new(window);
         conn.sides.client.state = State::Established;
         conn.sides.server.state = State::Established;
+        conn.started = true;
         conn
     }
 
