@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::slab::{Id, NONE};
 use crate::socket::{SocketError, SocketId};
 use ringbuf_core::Offset;
-use tcp_reasm::Side;
+use tcp_reasm::{Side, State};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Announces the new data of all connections that have some.
@@ -40,7 +40,9 @@ impl<A, M: Memory> Engine<A, M> {
     /// Announces the new data of one stream, now.
     pub(super) fn announce_side(&mut self, id: Id, side: Side, app: &mut A) {
         let Some(live) = self.flows.live_mut(id) else { return };
-        let (news, waited) = (core::mem::take(&mut live.pending[side]), live.waits != NONE);
+        // A server that has forgotten the request has no stream.
+        let exists = live.conn.state(side) != State::Listen;
+        let (news, waited) = (core::mem::take(&mut live.pending[side]) && exists, live.waits != NONE);
         if news {
             self.count_events(EventSet::of(Event::NewData));
         }

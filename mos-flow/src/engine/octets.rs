@@ -179,8 +179,9 @@ impl<A, M: Memory> Engine<A, M> {
         let Some((flow, live)) = self.flows.both(id) else { return };
         let stream = live.conn.stream(Side::Server);
         let kept = flow.is_buffered(Side::Server);
-        self.stats.stream_octets += if kept { stream.window().run().len() } else { stream.next().0 };
-        if kept {
+        let octets = if kept { stream.window().run().len() } else { stream.next().0 };
+        self.stats.stream_octets += octets;
+        if kept && octets > 0 {
             self.note_new_data(id, Side::Server);
         }
     }

@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use crate::packet::PacketRef;
 use crate::shift::MAX_CHANGES;
 use crate::slab::Id;
-use tcp_reasm::{Sent, Side};
+use tcp_reasm::{Sent, Side, Sides, State};
 
 impl<A, M: Memory> Engine<A, M> {
     /// What may be done to the packet.
@@ -80,7 +80,7 @@ impl<A, M: Memory> Engine<A, M> {
         id: Id,
         from: Side,
         (passage, mut edited): (&mut Passage<'_, M>, EditBuffer<M>),
-        sent: &Sent,
+        sent: (&Sent, Sides<State>),
         app: &mut A,
     ) {
         edited.finish(passage.view);

@@ -12,7 +12,7 @@ use crate::shift::ShiftMap;
 use crate::slab::Id;
 use ringbuf_core::Offset;
 use ringbuf_core::window::Refusal;
-use tcp_reasm::{Anomaly, Arrival, Report, Segment, Sent, Side, Sides, Verdict as Judgement};
+use tcp_reasm::{Anomaly, Arrival, Report, Segment, Sent, Side, Sides, State, Verdict as Judgement};
 
 impl<A, M: Memory> Engine<A, M> {
     pub(super) fn on_segment(&mut self, id: Id, passage: &mut Passage<'_, M>, app: &mut A) {
@@ -76,7 +76,10 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// A segment that its receiver does not take: only seen, by both hooks.
     fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_, M>, app: &mut A) {
-        let (to, segment) = (!from, passage.segment);
+        let (to, segment, seen) = (!from, passage.segment, EventSet::of(Event::PacketIn));
+        let mut known = self.states(id);
+        self.raise(id, Raise::at(Hook::Sender, from, seen), from, passage, app);
+
         let Some(live) = self.flows.live_mut(id) else { return };
         live.conn.note_refused(from, segment, anomaly);
         // What came before is no anomaly, although the receiver has no use for it.
@@ -91,10 +94,21 @@ impl<A, M: Memory> Engine<A, M> {
         if anomaly == Anomaly::OutOfWindow {
             self.raise_window(id, to, passage, app);
         }
-        let seen = EventSet::of(Event::PacketIn);
-        self.raise(id, Raise::at(Hook::Sender, from, seen), from, passage, app);
         self.raise_retransmission(id, from, &arrival, passage, app);
-        self.raise(id, Raise::at(Hook::Receiver, to, seen), from, passage, app);
+        let events = seen.with_if(self.has_moved(id, to, &mut known), Event::StateChange);
+        self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
+    }
+
+    fn states(&self, id: Id) -> Sides<State> {
+        let live = self.flows.live(id);
+        Sides::from_fn(|side| live.map_or(State::Closed, |live| live.conn.state(side)))
+    }
+
+    /// Whether a side is in another state than is known; then that is known.
+    fn has_moved(&self, id: Id, side: Side, known: &mut Sides<State>) -> bool {
+        let Some(live) = self.flows.live(id) else { return false };
+        let state = live.conn.state(side);
+        core::mem::replace(&mut known[side], state) != state
     }
 
     /// Payload beyond the window that its receiver advertised.
@@ -114,7 +128,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
-        let segment = passage.segment;
+        let (segment, mut known) = (passage.segment, self.states(id));
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         let before = live.conn.space(from).snd_nxt();
         let shifts = self.shifts.get(live.shifts);
@@ -133,7 +147,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let events = EventSet::of(Event::PacketIn)
             .with_if(sent.started, Event::ConnStart)
-            .with_if(sent.state.is_some(), Event::StateChange);
+            .with_if(self.has_moved(id, from, &mut known), Event::StateChange);
         self.raise(id, Raise::at(Hook::Sender, from, events), from, passage, app);
         passage.stage = Stage::Loose;
         if first {
@@ -145,8 +159,8 @@ impl<A, M: Memory> Engine<A, M> {
         }
         self.note_forwarded(id, from, passage);
         match passage.edited.take() {
-            Some(edited) => self.receive_edited(id, from, (passage, edited), &sent, app),
-            None => self.receive(id, from, passage, &sent, app),
+            Some(edited) => self.receive_edited(id, from, (passage, edited), (&sent, known), app),
+            None => self.receive(id, from, passage, (&sent, known), app),
         }
     }
 
@@ -156,13 +170,13 @@ impl<A, M: Memory> Engine<A, M> {
         self.raise(id, Raise::at(Hook::Receiver, !from, seen), from, passage, app);
     }
 
-    /// The receiver gets the segment.
+    /// The receiver gets the segment. With what the sender's part of it was, and the states that were told last.
     pub(super) fn receive(
         &mut self,
         id: Id,
         from: Side,
         passage: &mut Passage<'_, M>,
-        sent: &Sent,
+        (sent, mut known): (&Sent, Sides<State>),
         app: &mut A,
     ) {
         let (to, segment) = (!from, passage.segment);
@@ -179,9 +193,14 @@ impl<A, M: Memory> Engine<A, M> {
         let again = arrival.retransmission && segment.payload_len == 0;
         let events = EventSet::of(Event::PacketIn)
             .with_if(report.started, Event::ConnStart)
-            .with_if(report.state.is_some(), Event::StateChange)
+            .with_if(self.has_moved(id, to, &mut known), Event::StateChange)
             .with_if(again, Event::Retransmission);
         self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
+        if self.has_moved(id, from, &mut known) {
+            // The receiver dropped what was taken for the sender's FIN.
+            let back = Raise::one(Hook::Receiver, Some(from), Event::StateChange);
+            self.raise(id, back, from, passage, app);
+        }
         self.after_store(id, to, &report, passage.view, app);
     }
 

@@ -5,6 +5,7 @@ mod limits;
 mod order;
 mod packets;
 mod rest;
+mod rules;
 mod streams;
 
 mod sockets;

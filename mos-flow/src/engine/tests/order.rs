@@ -19,7 +19,7 @@ fn numbers(lines: &[String]) -> String {
 }
 
 /// Lines without the states.
-fn short(lines: &[String]) -> Vec<String> {
+pub(super) fn short(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" ")).collect()
 }
 

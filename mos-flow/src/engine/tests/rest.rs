@@ -24,7 +24,7 @@ fn tell(ctx: &mut Context<'_, Log>) {
 }
 
 /// The next frames of one of a few connections.
-fn frames([what, which, a, b]: [u8; 4], all: &mut [Exchange]) -> Vec<Vec<u8>> {
+pub(super) fn frames([what, which, a, b]: [u8; 4], all: &mut [Exchange]) -> Vec<Vec<u8>> {
     let n = usize::from(which & 127) % all.len();
     let x = &mut all[n];
     let side = if which & 128 == 0 { Side::Client } else { Side::Server };
@@ -53,9 +53,10 @@ fn frames([what, which, a, b]: [u8; 4], all: &mut [Exchange]) -> Vec<Vec<u8>> {
     }
 }
 
-fn run(setup: u8, script: &[[u8; 5]], at_ease: usize) -> (Vec<String>, crate::Stats) {
+/// Little of everything that a setup can be short of.
+pub(super) fn scarce(setup: u8, at_ease: usize) -> Config {
     let millis = |bit: u8, millis| Duration::from_millis(if setup & bit == 0 { 0 } else { millis });
-    let mut w = World::new(Config {
+    Config {
         at_ease,
         hash_seed: [3; 16],
         max_flows: if setup & 1 == 0 { 64 } else { 10 },
@@ -79,7 +80,11 @@ fn run(setup: u8, script: &[[u8; 5]], at_ease: usize) -> (Vec<String>, crate::St
             tcp_reasm::Strictness::Lossy
         },
         ..small()
-    });
+    }
+}
+
+fn run(setup: u8, script: &[[u8; 5]], at_ease: usize) -> (Vec<String>, crate::Stats) {
+    let mut w = World::new(scarce(setup, at_ease));
     for event in Event::ALL {
         for hook in Hook::ALL.into_iter().filter(|hook| event.is_allowed_at(*hook)) {
             w.engine.register(w.socket, event, hook, tell, 0).unwrap();
