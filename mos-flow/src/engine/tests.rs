@@ -1,5 +1,6 @@
 mod crowd;
 mod datagram;
+mod defects;
 mod events;
 mod limits;
 mod order;
