@@ -82,13 +82,15 @@ impl<A, M: Memory> Engine<A, M> {
 
         let Some(live) = self.flows.live_mut(id) else { return };
         live.conn.note_refused(from, segment, anomaly);
-        // What came before is no anomaly, although the receiver has no use for it.
+        // What came before is no anomaly, although the receiver has no use for it. PAWS drops copies that were delayed.
         let old = anomaly == Anomaly::OldSegment;
-        let arrival = if old { self.arriving(id, to, segment) } else { Arrival::default() };
+        let late = old || anomaly == Anomaly::Paws;
+        let arrival = if late { self.arriving(id, to, segment) } else { Arrival::default() };
         self.count_arrival(&arrival);
         if arrival.retransmission {
             self.stats.retransmitted_octets += u64::from(segment.payload_len);
-        } else if !arrival.keep_alive {
+        }
+        if !(old && (arrival.retransmission || arrival.keep_alive)) {
             self.stats.anomalies[anomaly] += 1;
         }
         if anomaly == Anomaly::OutOfWindow {
