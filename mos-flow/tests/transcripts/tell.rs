@@ -112,7 +112,7 @@ fn tell(ctx: &mut Context<'_, App>) {
         return ctx.app().orphans.push(line);
     }
     let view = ctx.packet();
-    let segment = view.and_then(|view| view.segment.map(Numbers::of));
+    let segment = view.and_then(|view| view.segment.map(|segment| Numbers::of(&segment)));
     let (app, mut m) = ctx.split().unwrap();
     if event == Event::NewData && app.reads {
         m.read_with(side.unwrap(), |_, _| {}).unwrap();

@@ -133,7 +133,7 @@ fn a_ring_that_is_exactly_full_is_read_whole() {
 
 #[test]
 fn the_last_copy_replaces_no_more_than_its_own_octets() {
-    let (mut w, mut x) = established(Config { overlap: Overlap::Last, ..small() });
+    let (mut w, mut x) = established(Config { overlap: Overlap::Last.into(), ..small() });
     let socket = active(&w);
     let (base, ack) = (x.seq(Side::Client), x.seq(Side::Server));
     let _before = x.data(Side::Client, &[0; 100]);
