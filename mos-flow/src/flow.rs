@@ -214,6 +214,12 @@ impl Live {
         if hidden { Offset::ZERO } else { self.conn.stream(side).next() }
     }
 
+    /// Octets that `side` received from there on may have to be sent again as they are, whoever has read them: handlers changed
+    /// some, and they were not acknowledged.
+    pub(crate) fn needed(&self, side: Side) -> Offset {
+        if self.shifts.is_none() { Offset(u64::MAX) } else { self.conn.stream(side).acked() }
+    }
+
     /// Nothing of it needs the long record, whatever may be said of the connection.
     fn is_free(&self) -> bool {
         let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE || self.waits != NONE;

@@ -38,7 +38,8 @@ impl<A, M: Memory> Engine<A, M> {
             Some(ring) => ring,
             None => self.find_ring(id, side),
         };
-        let lost = Range { start: head, end: Offset(next.0.saturating_sub(ring.into())) };
+        let end = Offset(next.0.saturating_sub(ring.into())).min(self.flows.live(id)?.needed(side));
+        let lost = Range { start: head, end };
         (!lost.is_empty()).then_some(lost)
     }
 
