@@ -106,6 +106,17 @@ fn changes_come_in_order_and_before_what_they_change() {
     assert_eq!((map.pending(), map.is_identity()), (0, true));
 }
 
+/// It may be the answer to a segment that has nothing to do with them.
+#[test]
+fn an_acknowledgement_does_not_forget_changes_that_are_not_forwarded() {
+    let mut map = map(&[], 4);
+    map.change(removed(4, 2)).unwrap();
+    map.on_acknowledged(4);
+    assert_eq!(map.pending(), 1);
+    map.abandon();
+    assert!(map.is_identity());
+}
+
 #[test]
 fn the_list_of_changes_has_an_end() {
     let mut map = ShiftMap::new(0);
