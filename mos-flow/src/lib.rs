@@ -107,6 +107,8 @@ pub mod outbox;
 
 pub mod alias;
 
+pub mod inject;
+
 pub mod filter;
 
 pub mod evict;
@@ -141,6 +143,7 @@ pub use engine::Engine;
 pub use event::{Event, EventError, EventId, EventSet, Hook, UserEvent};
 pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;
+pub use inject::{InjectError, Outgoing};
 pub use monitor::{Monitor, Peek, StreamInfo};
 pub use outbox::{Output, Transmit, Way};
 pub use overlap::OverlapPolicy;

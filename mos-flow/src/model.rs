@@ -6,6 +6,8 @@ mod carry;
 
 pub mod filter;
 
+mod inject;
+
 pub mod shift;
 
 pub mod slab;
@@ -273,6 +275,7 @@ pub fn run_wire(input: &[u8]) {
     for link in LINKS {
         if let Ok(p) = walker.walk(link, input) {
             check_places(&walker, input, &p);
+            inject::check(&walker, link, input, &p);
         }
     }
 }
