@@ -14,8 +14,8 @@
 //! one until the inserted ones are acknowledged as well. So each octet of the sender stands for a range of the
 //! receiver's octets, which may be empty, and those ranges follow each other without a hole.
 //!
-//! Nobody acknowledges octets that were removed. They count as acknowledged with what precedes them; a caller whose
-//! segment comes out empty has to answer it with the last acknowledgement of the receiver, for the receiver will not.
+//! Nobody acknowledges octets that were removed. They count as acknowledged with what precedes them; when nothing is left
+//! of a segment, the caller has to answer it with the last acknowledgement of the receiver, for the receiver will not.
 //!
 //! A right edge of a window is translated as an acknowledgement: then the sender does not send more than fits.
 //!
@@ -25,8 +25,9 @@
 //! 1. Changes are in the order of their places and of their carriers, and do not overlap.
 //! 2. No change touches what was forwarded before it, and none is carried by it: the receiver never sees an octet at two
 //!    places.
-//! 3. A change that the receiver has acknowledged is only counted. A segment that reaches below such a one is right in
-//!    its upper part; its lower part lies below what is acknowledged, where the receiver does not look.
+//! 3. A change that the receiver has acknowledged is only counted. From [`ShiftMap::floor`] on octets are where they
+//!    were; what is below is acknowledged, and a segment that reaches there is to be cut: nobody knows any more which of
+//!    its octets were removed.
 
 mod sack;
 
@@ -124,6 +125,8 @@ pub enum Piece {
 pub struct ShiftMap {
     /// How much longer the changes made the stream that were forgotten.
     shift: i64,
+    /// Where the last of those ends, in the sender's positions.
+    floor: i64,
     changes: Vec<Change, MAX_CHANGES>,
     /// One past the highest octet that was forwarded, in the sender's positions.
     forwarded: i64,
@@ -134,7 +137,7 @@ pub struct ShiftMap {
 impl ShiftMap {
     /// A map without a change, of a stream that was forwarded up to a position.
     pub const fn new(forwarded: i64) -> Self {
-        ShiftMap { shift: 0, changes: Vec::new(), forwarded, acknowledged: i64::MIN }
+        ShiftMap { shift: 0, floor: i64::MIN, changes: Vec::new(), forwarded, acknowledged: i64::MIN }
     }
 
     /// Whether positions are the same on both sides.
@@ -145,6 +148,11 @@ impl ShiftMap {
     /// One past the highest octet that was forwarded, in the sender's positions. Changes can be made from there on.
     pub fn forwarded(&self) -> i64 {
         self.forwarded
+    }
+
+    /// The sender's position from which on octets are where they were. Everything below is acknowledged.
+    pub fn floor(&self) -> i64 {
+        self.floor
     }
 
     /// How many changes wait to be acknowledged.
@@ -195,6 +203,7 @@ impl ShiftMap {
                 return;
             }
             self.shift = self.shift.saturating_add(change.growth());
+            self.floor = change.end();
             self.changes.remove(0);
         }
     }
