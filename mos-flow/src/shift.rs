@@ -40,6 +40,11 @@ use heapless::Vec;
 /// The most changes of a direction that wait to be acknowledged. Arbitrary.
 pub const MAX_CHANGES: usize = 32;
 
+/// The most changes of one segment: for more, octets between two of them have to be taken for new ones. Arbitrary.
+pub const MAX_PER_SEGMENT: usize = 8;
+/// The most octets that changes are merged over. Arbitrary.
+const MAX_MERGED: u16 = 1 << 14;
+
 /// Which octet of the sender carries octets that were inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
@@ -93,7 +98,7 @@ impl Change {
 pub enum ShiftError {
     /// The octets at that place, or those that would carry the change, were forwarded before.
     AlreadySent,
-    /// [`MAX_CHANGES`] wait to be acknowledged.
+    /// [`MAX_CHANGES`] wait to be acknowledged, and are too far from each other to become fewer.
     Full,
     /// It lies before, or in, a change that was made.
     OutOfOrder,
@@ -160,7 +165,43 @@ impl ShiftMap {
         self.changes.len()
     }
 
-    /// Notes a change in a segment that is not forwarded yet. Its carrier must be in that segment.
+    /// How many changes of one segment can be noted.
+    pub fn room(&self) -> usize {
+        let mergeable = (0..self.changes.len()).filter(|at| self.merged(*at).is_some()).count();
+        (MAX_CHANGES - self.changes.len() + mergeable / 2).min(MAX_PER_SEGMENT)
+    }
+
+    /// One change in the place of the one at `at` and its neighbour, which takes the octets between them, and the one that
+    /// carries the second, for new ones. It is carried by its last octet: then nothing that the sender was told to be
+    /// acknowledged is taken back. `None` when it would be too large.
+    fn merged(&self, at: usize) -> Option<Change> {
+        let (first, second) = (self.changes.get(at)?, self.changes.get(at + 1)?);
+        let end = second.end().max(second.carrier().saturating_add(1));
+        let free = self.changes.get(at + 2).is_none_or(|next| next.at >= end && next.carrier() >= end);
+        let kept = second.at.saturating_sub(first.end()).saturating_add(end.saturating_sub(second.end()));
+        let removed = u16::try_from(end.saturating_sub(first.at)).ok()?;
+        let inserted = u16::try_from(kept + i64::from(first.inserted) + i64::from(second.inserted)).ok()?;
+        let merged = Change { at: first.at, removed, inserted, anchor: Anchor::Preceding };
+        let small = removed.max(inserted) <= MAX_MERGED;
+        (free && end <= self.forwarded && removed > 0 && small).then_some(merged)
+    }
+
+    /// Makes room for one more change. Returns whether there is.
+    fn make_room(&mut self) -> bool {
+        if !self.changes.is_full() {
+            return true;
+        }
+        let all = (0..self.changes.len()).filter_map(|at| Some((at, self.merged(at)?)));
+        let Some((at, merged)) = all.min_by_key(|(_, merged)| merged.removed) else { return false };
+        self.changes.remove(at + 1);
+        if let Some(change) = self.changes.get_mut(at) {
+            *change = merged;
+        }
+        true
+    }
+
+    /// Notes a change in a segment that is not forwarded yet. Its carrier must be in that segment. When there are as many as
+    /// are followed one by one, two that lie near each other become one.
     ///
     /// # Errors
     /// [`ShiftError`]; then nothing is noted.
@@ -174,6 +215,9 @@ impl ShiftMap {
         let ordered = |last: &Change| last.end() <= change.at && last.carrier() <= change.carrier();
         if !self.changes.last().is_none_or(ordered) {
             return Err(ShiftError::OutOfOrder);
+        }
+        if !self.make_room() {
+            return Err(ShiftError::Full);
         }
         self.changes.push(change).map_err(|_| ShiftError::Full)
     }

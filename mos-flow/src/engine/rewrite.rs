@@ -7,7 +7,7 @@ use crate::flow::Flow;
 use crate::key::FlowKey;
 use crate::memory::Memory;
 use crate::packet::PacketRef;
-use crate::shift::MAX_CHANGES;
+use crate::shift::MAX_PER_SEGMENT;
 use crate::slab::Id;
 use tcp_reasm::{Sent, Side, Sides, State};
 
@@ -29,7 +29,7 @@ impl<A, M: Memory> Engine<A, M> {
         };
         let kept = flow.is_buffered(!from);
         let shifts = self.shifts.get(live.shifts);
-        let places = MAX_CHANGES - shifts.map_or(0, |shifts| shifts[!from].pending());
+        let places = shifts.map_or(MAX_PER_SEGMENT, |shifts| shifts[!from].room());
         let resize = if segment.is_syn() || segment.is_rst() {
             Err(PacketError::NotTracked)
         } else if !kept {

@@ -18,7 +18,10 @@ use tcp_reasm::{Conn, Flags, Segment, Side, Sides, Stream};
 
 /// Where a segment is on both sides.
 struct Place {
-    /// Its payload, as the sender counts, as far as it was forwarded before.
+    /// Where its payload begins, as the sender counts.
+    start: i64,
+    /// Its payload, as far as it was forwarded before. What is so old that nobody knows any more what became of it is cut: that
+    /// was acknowledged.
     known: core::ops::Range<i64>,
     /// What the receiver got for that.
     again: core::ops::Range<i64>,
@@ -57,14 +60,14 @@ impl<A, M: Memory> Engine<A, M> {
             return Ok(None);
         }
         let place = Place::of(map, stream, segment, flow.is_buffered(!from));
-        if place.again == place.known && place.known.is_empty() {
+        if place.again == (place.start..place.start) && place.known.is_empty() {
             return Ok(None);
         }
         if !passage.whole {
             return Err(());
         }
         let mut copy = self.scratch.pop().ok_or(())?;
-        let known = clamp(place.known.end - place.known.start);
+        let known = clamp(place.known.end - place.start);
         let again = clamp(place.again.end - place.again.start);
         let loaded = copy.load(passage.view, Scope::FREE);
         let room = loaded.and_then(|()| copy.room(0, known, again));
@@ -73,7 +76,7 @@ impl<A, M: Memory> Engine<A, M> {
             return Err(());
         }
         if let Some(tcp) = copy.tcp_mut() {
-            let shift = place.again.start - place.known.start;
+            let shift = place.again.start - place.start;
             tcp.seq.set(tcp.seq.get().wrapping_add(low(shift)));
             if segment.flags.has(Flags::URG) {
                 tcp.urgent.set(u16::try_from(place.urgent).unwrap_or(u16::MAX));
@@ -101,7 +104,7 @@ impl<A, M: Memory> Engine<A, M> {
                 }
                 continue;
             };
-            let raw = clamp(kept.start - place.known.start)..clamp(kept.end - place.known.start);
+            let raw = clamp(kept.start - place.start)..clamp(kept.end - place.start);
             let here = clamp(at - base)..clamp(at - base) + raw.len();
             at += kept.end - kept.start;
             if let (Some(here), Some(raw)) = (room.get_mut(here), segment.payload.get(raw)) {
@@ -267,11 +270,12 @@ impl Place {
     fn of(map: &ShiftMap, stream: &Stream, segment: &Segment<'_>, kept: bool) -> Place {
         let growth = growth(map);
         let start = stream.position(SeqNum(segment.seq.0.wrapping_add(low(growth)))) - growth;
-        let len = (map.forwarded() - start).clamp(0, segment.payload_len.into());
-        let known = start..start + if kept { len } else { 0 };
+        let end = start + i64::from(segment.payload_len);
+        let known = map.floor().clamp(start, end)..map.forwarded().clamp(start, end);
+        let known = if kept { known.start..known.end.max(known.start) } else { start..start };
         let again = map.to_receiver(known.clone());
         let urgent = map.to_receiver(start..start + i64::from(segment.urgent)).end - again.start;
-        Place { known, again, urgent }
+        Place { start, known, again, urgent }
     }
 }
 
