@@ -33,8 +33,7 @@ struct Truth(Vec<Cell>);
 
 impl Truth {
     fn edited(&self) -> Vec<u32> {
-        let all = |c: &Cell| [&c.before[..], c.own.as_slice(), &c.after].concat();
-        self.0.iter().flat_map(all).collect()
+        self.0.iter().flat_map(|c| c.before.iter().chain(&c.own).chain(&c.after)).copied().collect()
     }
 
     /// Where at the receiver what stands for each octet begins, and the end.
@@ -407,7 +406,7 @@ fn take<T: Clone>(lane: &mut Vec<T>, which: u8) -> Option<T> {
 /// When the map is not what the octets say, the receiver gets others, or the sender waits forever.
 pub fn run(input: &[u8]) {
     let Some((cells, script)) = input.split_first() else { return };
-    let mut world = World::new(FEWEST + usize::from(*cells));
+    let mut world = World::new(FEWEST + usize::from(*cells >> 1));
     let mut script = Script(script);
     while !script.0.is_empty() {
         let (what, how) = (script.next(), script.next());
