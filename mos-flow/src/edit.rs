@@ -565,7 +565,8 @@ impl<'a, M: Memory> Edit<'a, M> {
     ///
     /// From then on the engine translates the sequence numbers of both ends, and repeats what it changed when the sender
     /// sends it again. For that the receiver's stream must be kept, and nothing behind the place may have been forwarded: in a
-    /// packet that came out of order, wait for the one before (drop it, and the sender sends it again).
+    /// packet that came out of order, wait for the one before (drop it, and the sender sends it again). The connection is
+    /// followed through TIME-WAIT, whatever the configuration says, for its last packets may come again.
     ///
     /// # Errors
     /// [`PacketError::OutOfBounds`], [`PacketError::AlreadySent`], [`PacketError::TooLate`] outside of the sender's hook,

@@ -326,7 +326,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn end_or_wait(&mut self, id: Id, from: Side, app: &mut A) {
         let Some(live) = self.flows.live(id) else { return };
         let reset = live.conn.was_reset();
-        if reset || self.config.timeouts.time_wait.is_zero() {
+        if reset || self.timeouts_of(live).time_wait.is_zero() {
             let reason = if reset { EndReason::Reset } else { EndReason::Closed };
             self.end(id, reason, !from, app);
         } else {

@@ -4,14 +4,14 @@ use super::Engine;
 use crate::context::Context;
 use crate::defrag::Defrag;
 use crate::event::{Hook, Raised};
-use crate::flow::EndReason;
+use crate::flow::{EndReason, Live};
 use crate::handlers::Registration;
 use crate::memory::Memory;
 use crate::packet::Verdict;
 use crate::slab::{Id, Reuse, Slab, Slot};
 use crate::time::{Instant, Tick};
 use crate::timer::{Link, Wheel};
-use tcp_reasm::{PackedConn, Side};
+use tcp_reasm::{PackedConn, Side, Timeouts};
 
 /// The timers of the application.
 pub(super) struct Alarms<A: 'static, M: Memory> {
@@ -170,7 +170,7 @@ impl<A, M: Memory> Engine<A, M> {
             return last + self.config.linger;
         }
         if let Some(live) = self.flows.live_of(flow) {
-            return live.timers.end(&live.conn, timeouts).map_or(last, |(_, at)| at);
+            return live.timers.end(&live.conn, &self.timeouts_of(live)).map_or(last, |(_, at)| at);
         }
         match self.flows.rest_of(flow) {
             // It rests only with a timer for its end: that has fired.
@@ -178,6 +178,16 @@ impl<A, M: Memory> Engine<A, M> {
             Some(rest) if rest.is_over() => last + timeouts.time_wait,
             _ => last + timeouts.idle,
         }
+    }
+
+    /// When a connection that is awake is given up. One whose numbers differ on both sides is still needed when it is closed:
+    /// the last packets may be lost, and come again.
+    pub(super) fn timeouts_of(&self, live: &Live) -> Timeouts {
+        let mut timeouts = self.config.timeouts;
+        if timeouts.time_wait.is_zero() && !live.shifts.is_none() {
+            timeouts.time_wait = Timeouts::default().time_wait;
+        }
+        timeouts
     }
 
     /// (Re)starts a connection's timer for the first of its deadlines. No packet restarts it. A handshake stands in the
@@ -195,7 +205,7 @@ impl<A, M: Memory> Engine<A, M> {
             }
             return;
         }
-        let next = live.and_then(|live| live.timers.next(&live.conn, &self.config.timeouts));
+        let next = live.and_then(|live| live.timers.next(&live.conn, &self.timeouts_of(live)));
         self.wheel.start(id.index(), next.map_or(deadline, |(_, at)| at.min(deadline)));
     }
 }
