@@ -352,8 +352,9 @@ impl<M: Memory> EditBuffer<M> {
         if at.checked_add(removed).is_none_or(|end| end > payload) {
             return Err(PacketError::OutOfBounds);
         }
-        // What is put behind the last octet goes with that one.
-        let carrier = if at == payload && removed == 0 { at.checked_sub(1) } else { Some(at) };
+        // What is put behind the last octet goes with the FIN, or with that octet.
+        let ends = at == payload && removed == 0 && !self.segment().is_some_and(|segment| segment.is_fin());
+        let carrier = if ends { at.checked_sub(1) } else { Some(at) };
         if carrier.ok_or(PacketError::NotThere)? < self.scope.sent {
             return Err(PacketError::AlreadySent);
         }

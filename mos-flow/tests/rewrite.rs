@@ -34,6 +34,9 @@ fn rule(octet: u8) -> &'static [u8] {
     }
 }
 
+/// What is put before the FIN.
+const FAREWELL: &[u8] = b"bye";
+
 fn changed(octets: &[u8]) -> Vec<u8> {
     octets.iter().flat_map(|octet| rule(*octet)).copied().collect()
 }
@@ -48,26 +51,33 @@ struct App {
 fn change(ctx: &mut Context<'_, App>) {
     let Some(from) = ctx.side() else { return };
     let segment = ctx.packet().and_then(|p| p.segment).expect("a segment");
-    if segment.payload.is_empty() || segment.is_syn() {
+    if segment.payload.is_empty() && !segment.is_fin() || segment.is_syn() {
         return;
     }
+    let ends = segment.is_fin();
     let (len, at) = (segment.payload.len() as u64, ctx.payload_offset().map(|offset| offset.0));
     let next = ctx.monitor().ok().and_then(|m| m.stream_info(!from).ok()).map_or(0, |info| info.next.0);
     match at {
         Some(at) if at > next => return ctx.drop_packet(),
-        Some(at) if at + len <= next => return,
+        Some(at) if at + len < next || at + len == next && !ends => return,
         _ => {}
     }
-    if let Err(e) = change_payload(ctx) {
+    if let Err(e) = change_payload(ctx, ends) {
         ctx.app().refused.push(format!("{e:?}"));
         ctx.drop_packet();
     }
 }
 
-fn change_payload(ctx: &mut Context<'_, App>) -> Result<(), mos_flow::PacketError> {
+fn change_payload(ctx: &mut Context<'_, App>, ends: bool) -> Result<(), mos_flow::PacketError> {
     let mut edit = ctx.edit()?;
     let fresh = edit.already_sent();
     let before = edit.layer(mos_flow::Layer::Payload)?.to_vec();
+    match edit.insert(before.len(), if ends { FAREWELL } else { b"" }) {
+        // A FIN that comes again.
+        Err(mos_flow::PacketError::AlreadySent | mos_flow::PacketError::NotTracked) if ends => return Ok(()),
+        Ok(()) => {}
+        Err(e) => return Err(e),
+    }
     // From the back to the front, so that places stay what they are; as few changes as runs of them.
     let mut end = before.len();
     while end > fresh {
@@ -275,7 +285,7 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
         )
         .unwrap();
     let mut app = App::default();
-    let expected = Sides::from_fn(|side| changed(&case.say[!side]));
+    let expected = Sides::from_fn(|side| [changed(&case.say[!side]), FAREWELL.to_vec()].concat());
     let mut hosts = Sides::from_fn(|side| Host::new(side, &case.say[side], case.mtu, case.window));
     let mut nets =
         [1, 2, 3, 4].map(|n| Bad { state: case.seed * 5 + n, loss: case.loss, waiting: VecDeque::new() });

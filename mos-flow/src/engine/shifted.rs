@@ -158,7 +158,7 @@ impl<A, M: Memory> Engine<A, M> {
         let start = stream.position(segment.data_seq()) - growth(map);
         let mut grown = 0;
         for splice in edited.into_iter().flat_map(EditBuffer::splices) {
-            let last = splice.removed == 0 && splice.at == passage.segment.payload.len();
+            let last = splice.removed == 0 && splice.at == segment.payload.len() && !segment.is_fin();
             let change = Change {
                 at: start + splice.at as i64,
                 removed: u16::try_from(splice.removed).unwrap_or(u16::MAX),
@@ -273,7 +273,10 @@ impl Place {
         let end = start + i64::from(segment.payload_len);
         let known = map.floor().clamp(start, end)..map.forwarded().clamp(start, end);
         let known = if kept { known.start..known.end.max(known.start) } else { start..start };
-        let again = map.to_receiver(known.clone());
+        let mut again = map.to_receiver(known.clone());
+        if kept && segment.is_fin() && (map.floor()..map.forwarded()).contains(&end) {
+            again.end = map.to_receiver(end..end + 1).end - 1; // what the FIN carries, and not the FIN
+        }
         let urgent = map.to_receiver(start..start + i64::from(segment.urgent)).end - again.start;
         Place { start, known, again, urgent }
     }
