@@ -35,6 +35,9 @@ fn on_end(ctx: &mut Context<'_, Counts>) {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut counts = Counts::new();
     let mut packets = 0;
+    if std::env::args().len() < 2 {
+        return Err("usage: count CAPTURE…".into());
+    }
     for path in std::env::args().skip(1) {
         let config = Config { hash_seed: mos_dpdk::random_seed()?, ..Config::default() };
         let mut engine = Engine::new(config)?;

@@ -31,6 +31,9 @@ const NAT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 77);
 const TIMED_OUT: i32 = 28;
 /// The body that is checked octet by octet.
 const LARGE: usize = 1 << 20;
+/// The body in which words are replaced, and its lines without them.
+const TAMPERED: usize = 200_000;
+const LINE: usize = 3000;
 
 /// Runs `scenario`, which is all there is to the test `name`, in a network namespace of its own.
 fn alone(name: &str, scenario: fn()) {
@@ -190,6 +193,36 @@ fn behind_a_nat_a_page_arrives_and_the_server_sees_the_nat() {
                 line.starts_with("10.9.0.1:") && line.contains(" to 10.9.0.2:8080 as 10.9.0.77:102")
             };
             assert!(lines.len() == 3 && lines.iter().all(|line| own(line)), "{table}");
+        }
+    });
+}
+
+/// A text of about `len` octets, with `word` somewhere in every line.
+fn text(len: usize, word: &str) -> String {
+    let mut text = String::new();
+    for octets in octets(len).chunks(LINE) {
+        let (before, after) = octets.split_at(usize::from(octets[0]).min(octets.len()));
+        let letters = |octets: &[u8]| octets.iter().map(|o| char::from(b'a' + o % 26)).collect::<String>();
+        text += &format!("{}{word}{}\n", letters(before), letters(after));
+    }
+    text
+}
+
+#[test]
+fn a_page_arrives_with_another_word_in_it() {
+    alone("a_page_arrives_with_another_word_in_it", || {
+        let page = text(TAMPERED, "mountain");
+        for (to, network) in
+            ["mountain range", "hill", ""].into_iter().flat_map(|to| NETWORKS.map(|n| (to, n)))
+        {
+            let setup = Setup::new("tamper", &["--from", "mountain", "--to", to], network);
+            let server = Server::start(&setup.server, PORT, page.clone().into_bytes());
+            let got = get(&setup, PORT, 60).unwrap();
+            assert!(got == page.replace("mountain", to).into_bytes(), "{to} {network:?}: another page");
+            drop(server);
+            let printed = setup.end();
+            let words = TAMPERED.div_ceil(LINE);
+            assert!(printed.ends_with(&format!(" 10.9.0.2:8080 {words} replaced\n")), "{printed}");
         }
     });
 }

@@ -35,6 +35,12 @@ fn two_names(text: &str) -> Result<(String, String), &'static str> {
 }
 
 impl Traffic {
+    /// Whether hosts hear what is made of their packets.
+    #[allow(dead_code)] // only one example asks
+    pub(crate) fn is_live(&self) -> bool {
+        self.tap.is_some()
+    }
+
     /// Runs all packets through `engine`, and ends the connections that are open after the last one. Between TAP devices it
     /// runs until they are removed.
     pub(crate) fn run<A>(&self, engine: Engine<A>, app: A) -> Result<(Engine<A>, A), Box<dyn Error>> {

@@ -8,6 +8,7 @@ mod midstat;
 mod nat;
 #[path = "../support/mod.rs"]
 mod support;
+mod tamper;
 
 use mos_dpdk::capture::Capture;
 use serde_json::Value;
