@@ -244,6 +244,8 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     embryonic: usize,
     /// Where the search for a connection that gives way goes on.
     hand: u32,
+    /// A handler that was told of something else than the packet in flight dropped it.
+    dropped: bool,
 }
 
 impl<A, M: Memory> fmt::Debug for Engine<A, M> {
@@ -350,6 +352,7 @@ impl<A, M: Memory> Engine<A, M> {
             lingering: 0,
             embryonic: 0,
             hand: 0,
+            dropped: false,
         })
     }
 
@@ -631,7 +634,7 @@ impl<A, M: Memory> Engine<A, M> {
             changed.finish(view);
             *edited = Some(changed);
         }
-        passage.verdict
+        if core::mem::take(&mut self.dropped) { Verdict::Drop } else { passage.verdict }
     }
 
     fn process_segment(&mut self, passage: &mut Passage<'_, M>, app: &mut A) {

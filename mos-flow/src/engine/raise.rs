@@ -153,7 +153,8 @@ impl<A, M: Memory> Engine<A, M> {
     /// Counts events and raises them where no packet, or not its direction, has to do with them.
     pub(super) fn raise_quiet(&mut self, flow: Id, what: Raise, packet: Option<PacketRef<'_>>, app: &mut A) {
         self.count_events(what.events);
-        let _ = self.raise_all(flow, what, true, &mut Sight::of(packet), app);
+        let verdict = self.raise_all(flow, what, true, &mut Sight::of(packet), app);
+        self.dropped |= packet.is_some() && verdict == Verdict::Drop;
     }
 
     pub(super) fn raise_trouble(
@@ -264,7 +265,8 @@ impl<A, M: Memory> Engine<A, M> {
                 let trouble = Some(Trouble::Overrun(unread));
                 let what = Raise { trouble, ..Raise::one(Hook::None, Some(side), Event::Error) };
                 self.count_events(what.events);
-                let _ = self.raise_at(this, what, &mut Sight::of(view), app);
+                let verdict = self.raise_at(this, what, &mut Sight::of(view), app);
+                self.dropped |= view.is_some() && verdict == Verdict::Drop;
             }
             next = self.watcher_after(id, index, true);
         }

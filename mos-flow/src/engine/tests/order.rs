@@ -548,3 +548,33 @@ fn a_closed_monitor_watches_its_connections_to_their_end_and_no_others() {
     w.send(&other(1).handshake());
     assert_eq!((w.take().len(), w.engine.flow_count()), (0, 0));
 }
+
+#[test]
+fn a_packet_is_dropped_by_whoever_is_told_while_it_is_in_flight() {
+    fn refuse(ctx: &mut Context<'_, Log>) {
+        ctx.drop_packet();
+        note(ctx);
+    }
+    let drops = |event, hook, frames: &dyn Fn(&mut Exchange) -> Vec<Vec<u8>>| {
+        let mut x = exchange();
+        let mut w = World::new(small());
+        w.on(event, hook, refuse);
+        w.send(&x.handshake());
+        w.take();
+        let verdicts = w.send(&frames(&mut x));
+        assert!(!w.take().is_empty(), "{event} is told");
+        verdicts.iter().filter(|verdict| **verdict == Verdict::Drop).count()
+    };
+    let data = |x: &mut Exchange| vec![x.data(Side::Client, b"data")];
+    let far = |x: &mut Exchange| {
+        let seq = x.seq(Side::Client).wrapping_add(1 << 20);
+        vec![x.segment_at(Side::Client, seq, x.seq(Side::Server), Flags::ACK, b"far")]
+    };
+    let more_than_the_ring = |x: &mut Exchange| vec![x.data(Side::Client, &[0; 5000])];
+    assert_eq!(drops(Event::PacketIn, Hook::Sender, &data), 1);
+    assert_eq!(drops(Event::PacketIn, Hook::Receiver, &data), 1);
+    assert_eq!(drops(Event::Error, Hook::None, &far), 1);
+    assert_eq!(drops(Event::Error, Hook::None, &more_than_the_ring), 1);
+    // After the burst its packets are gone.
+    assert_eq!(drops(Event::NewData, Hook::None, &data), 0);
+}
