@@ -15,6 +15,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("overlap", ringbuf_core::model::policy::run),
     ("reasm", tcp_reasm::model::run),
     ("ring", ringbuf_core::model::run),
+    ("script", mos_flow::model::script::run),
     ("segment", segment),
     ("shift", mos_flow::model::shift::run),
     ("table", mos_flow::model::run_table),

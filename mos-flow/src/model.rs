@@ -8,6 +8,8 @@ pub mod filter;
 
 mod inject;
 
+pub mod script;
+
 pub mod shift;
 
 pub mod slab;
