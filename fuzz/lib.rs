@@ -9,6 +9,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("capture", capture),
     ("defrag", mos_flow::model::run_defrag),
     ("engine", mos_flow::model::run),
+    ("events", mos_flow::model::events::run),
     ("filter", mos_flow::model::run_filter),
     ("filter_tree", mos_flow::model::filter::run),
     ("hostile", tcp_reasm::model::hostile::run),

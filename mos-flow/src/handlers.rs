@@ -19,8 +19,6 @@ pub use set::{HandlerSet, Step};
 
 use crate::event::{Definition, EventError, EventId, EventSet, Forest, Hook, UserEvent};
 use crate::memory::{Array, Memory};
-#[cfg(feature = "alloc")]
-use crate::slab::Id;
 use crate::slab::{NONE, Slot};
 use crate::socket::SocketError;
 use crate::table::Bucket;
@@ -234,7 +232,7 @@ impl<A, M: Memory> Handlers<A, M> {
 
     /// How often steps and definitions call a closure.
     #[cfg(all(feature = "alloc", any(test, feature = "_model")))]
-    pub(crate) fn calls_of(&self, id: Id) -> usize {
+    pub(crate) fn calls_of(&self, id: crate::slab::Id) -> usize {
         let steps = self.sets.all_entries().filter_map(|entry| entry.registration.as_ref());
         let handlers = steps.filter(|r| matches!(r.call, Call::Closure(other) if other == id)).count();
         let filters = self.forest.filters().filter(|f| matches!(f.call, Call::Closure(other) if other == id));

@@ -4,6 +4,8 @@
 
 mod carry;
 
+pub mod events;
+
 pub mod filter;
 
 mod inject;

@@ -72,6 +72,25 @@ impl<A, M: Memory> Engine<A, M> {
     ///
     /// # Errors
     /// [`EventError::Full`], [`EventError::NoEvent`] when there is no such parent, [`EventError::TooDeep`].
+    ///
+    /// # Examples
+    /// ```
+    /// use mos_flow::{Config, Context, Engine, Event, Hook, Side, SocketKind};
+    ///
+    /// /// Whether what the server hears goes on with a request; the octets stay unread.
+    /// fn is_request(ctx: &mut Context<'_, u32>) -> bool {
+    ///     let mut word = [0; 4];
+    ///     let Ok(monitor) = ctx.monitor() else { return false };
+    ///     let read = monitor.cursor(Side::Server).and_then(|at| monitor.ppeek(Side::Server, at, &mut word));
+    ///     read.is_ok() && word == *b"GET "
+    /// }
+    ///
+    /// let mut engine = Engine::new(Config::default())?;
+    /// let socket = engine.open(SocketKind::Stream)?;
+    /// let request = engine.define_event(Event::NewData, is_request, 0)?;
+    /// engine.register(socket, request, Hook::None, |ctx| *ctx.app() += 1, 0)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn define_event(
         &mut self,
         parent: impl Into<EventId>,

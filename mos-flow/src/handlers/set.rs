@@ -45,7 +45,7 @@ impl<A, M: Memory> PartialEq for Entry<A, M> {
             (Some(one), Some(other)) => one.is_same(other),
             _ => false,
         };
-        same && (self.event, self.depth) == (other.event, other.depth)
+        same && self.event == other.event // which has its depth from its definition
     }
 }
 
@@ -142,13 +142,15 @@ impl<A, M: Memory> Sets<A, M> {
         core::iter::successors(at(first), move |(_, step)| at(step.sibling))
     }
 
+    /// The steps of a tree, in the order of the walk.
+    fn tree(&self, set: u32, hook: Hook) -> impl Iterator<Item = &Entry<A, M>> {
+        let first = self.steps.at(self.first(set, hook));
+        core::iter::successors(first, |step| self.steps.at(step.next)).map(|step| &step.entry)
+    }
+
     /// All steps of a set.
     pub(super) fn entries(&self, set: u32) -> impl Iterator<Item = &Entry<A, M>> {
-        let firsts = self.sets.at(set).map_or([NONE; Hook::ALL.len()], |set| set.first);
-        firsts.into_iter().flat_map(|first| {
-            let walk = core::iter::successors(self.steps.at(first), |step| self.steps.at(step.next));
-            walk.map(|step| &step.entry)
-        })
+        Hook::ALL.into_iter().flat_map(move |hook| self.tree(set, hook))
     }
 
     #[inline]
@@ -189,11 +191,8 @@ impl<A, M: Memory> Sets<A, M> {
             }
         }
         let same = |set: u32| {
-            Hook::ALL.into_iter().all(|hook| {
-                let first = self.first(set, hook);
-                let walk = core::iter::successors(self.steps.at(first), |step| self.steps.at(step.next));
-                self.changed(base, hook, change).eq(walk.map(|step| step.entry))
-            })
+            let mut hooks = Hook::ALL.into_iter();
+            hooks.all(|hook| self.changed(base, hook, change).eq(self.tree(set, hook).copied()))
         };
         (hash, self.index.find(hash, same))
     }
@@ -204,7 +203,7 @@ impl<A, M: Memory> Sets<A, M> {
             EventId::User(event) => !event.0.to_bits(),
         };
         let (code, token) = entry.registration.map_or((0, 0), |r| (r.code(), r.token as u64));
-        self.hasher.hash(&[before, (hook as u64) << 8 | u64::from(entry.depth), event, code, token])
+        self.hasher.hash(&[before, hook as u64, event, code, token])
     }
 
     /// The entries of a tree of `base` with a change.
@@ -291,7 +290,8 @@ impl<A, M: Memory> Sets<A, M> {
         for (set, held) in sets().filter_map(|set| Some((set, self.sets.at(set)?))) {
             assert!(held.users > 0 && held.users as usize == users(set), "users of a set are counted");
             assert_eq!(self.find(set, &Change::NOTHING), (held.hash, Some(set)), "it is found");
-            assert!(sets().all(|other| other == set || !self.entries(other).eq(self.entries(set))));
+            let same = |other| Hook::ALL.iter().all(|hook| self.tree(other, *hook).eq(self.tree(set, *hook)));
+            assert!(sets().all(|other| other == set || !same(other)), "no two sets say the same");
             steps += self.entries(set).count();
         }
         assert_eq!(steps, self.steps.len(), "every step is in a set");
