@@ -27,8 +27,8 @@ use crate::key::FlowKey;
 use crate::testing::Exchange;
 use crate::wire::{Family, LinkType, MAX_DEPTH, Packet, Walker, checksum, parse, verify};
 use crate::{
-    Config, Context, EmbryonicThenIdle, Engine, Event, FilterSlot, Frame, Hook, Instant, Offset,
-    OverlapPolicy, Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
+    Config, Context, EmbryonicThenIdle, Engine, Event, EventId, FilterSlot, Frame, Hook, Instant, Offset,
+    OverlapPolicy, Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts, UserEvent,
 };
 use core::time::Duration;
 use std::format;
@@ -47,6 +47,8 @@ struct App {
     at: usize,
     /// Sockets seen, also ones that are gone.
     sockets: Vec<SocketId>,
+    /// Events defined, also ones that are gone.
+    events: Vec<UserEvent>,
 }
 
 impl App {
@@ -67,8 +69,10 @@ fn anything(ctx: &mut Context<'_, App>) {
     let other = ctx.app().sockets.get(usize::from(how)).copied().unwrap_or(own);
     let side = if how & 1 == 0 { Side::Client } else { Side::Server };
     let hook = Hook::ALL[usize::from(how) % 3];
-    let event = Event::ALL[usize::from(how >> 2) % 8];
-    match what % 24 {
+    let event = EventId::from(Event::ALL[usize::from(how >> 2) % 8]);
+    let defined = ctx.app().events.get(usize::from(how) % 16).copied();
+    let event = defined.map_or(event, EventId::from);
+    match what % 28 {
         0 => drop(ctx.monitor().map(|mut m| m.stop(None))),
         1 => drop(ctx.monitor_at(other).map(|mut m| m.stop(Some(side)))),
         2 => drop(ctx.monitor_at(other).map(|mut m| m.disable_buffer(side))),
@@ -89,8 +93,26 @@ fn anything(ctx: &mut Context<'_, App>) {
         12 | 13 => {
             let _ = ctx.monitor_at(other).map(|mut m| m.wait_for(side, u64::from(how) * 3));
         }
+        14 | 15 => define(ctx, event, how),
+        16 => drop(defined.map(|event| ctx.raise(event))),
+        17 => drop(defined.map(|event| ctx.control().undefine_event(event))),
+        18 => drop(ctx.control().register_with(other, event, hook, anything)),
         _ => look(ctx, other, side, how),
     }
+}
+
+/// Defines an event that happens as its filter pleases, or when it is raised.
+fn define(ctx: &mut Context<'_, App>, parent: EventId, how: u8) {
+    let perhaps = |ctx: &mut Context<'_, App>| {
+        anything(ctx);
+        ctx.app().next() & 1 == 0
+    };
+    let defined = match how % 4 {
+        0 => ctx.control().define_event(parent, perhaps, 0),
+        1 => ctx.control().define_event_with(parent, perhaps),
+        _ => ctx.control().alloc_event(parent),
+    };
+    ctx.app().events.extend(defined);
 }
 
 /// Reads in every way there is; what is read must be consistent.
@@ -142,6 +164,8 @@ fn config([setup, crowd, datagrams]: [u8; 3]) -> Config {
         max_monitors: 4,
         max_timers: 4,
         max_waits: usize::from(setup >> 1 & 7),
+        max_events: 8,
+        max_steps: 100,
         max_buffers: usize::from(setup & 3) + 1,
         max_queues: usize::from(setup & 1),
         chunks: usize::from(setup >> 2 & 3) * 4,
