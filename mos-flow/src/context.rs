@@ -3,8 +3,9 @@
 mod events;
 
 use crate::edit::{Edit, EditBuffer, PacketError};
-use crate::engine::Engine;
+use crate::engine::{Engine, ResetError};
 use crate::event::{Event, Hook, Raised, UserEvent};
+use crate::inject::{InjectError, Outgoing};
 use crate::memory::{DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::packet::{PacketRef, PacketView, Verdict};
@@ -12,6 +13,7 @@ use crate::slab::Id;
 use crate::socket::{SocketError, SocketId};
 use crate::time::Instant;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 use ringbuf_core::{Conflict, Offset, Range};
 use tcp_reasm::Side;
@@ -167,6 +169,27 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.monitor().ok()?.offset_of(to, seq).ok()?
     }
 
+    /// Sends a packet of one's own, after the burst, with the headers before IP that the packet in flight has: back when it is for
+    /// that one's source, else the way it goes. Without a packet in flight it leaves as an IP packet, for whoever sends it to find
+    /// the way. It is not followed.
+    ///
+    /// # Errors
+    /// [`InjectError`]; [`InjectError::NoRoom`] also when too many wait to be sent.
+    pub fn send(&mut self, packet: &Outgoing<'_>) -> Result<(), InjectError> {
+        self.engine.send(packet, self.packet)
+    }
+
+    /// Resets the connection of this socket at both ends, by segments that they take. It ends after the packet or the burst with
+    /// [`EndReason::Reset`](crate::EndReason::Reset). The packet in flight goes on, unless it is dropped.
+    ///
+    /// # Errors
+    /// [`ResetError`].
+    pub fn reset(&mut self) -> Result<(), ResetError> {
+        let stage = self.editing.as_ref().map(|editing| editing.stage);
+        let from = stage.and_then(|stage| self.engine.sender_of(self.socket, stage, self.side));
+        self.engine.reset(self.socket, self.packet.zip(from))
+    }
+
     /// The packet in flight, to be changed: it is copied for that with the first call.
     ///
     /// # Errors
@@ -307,6 +330,27 @@ impl<A, M: Memory> Control<'_, A, M> {
     /// See [`Engine::stats`].
     pub fn stats(&self) -> &crate::stats::Stats {
         self.engine.stats()
+    }
+
+    /// As [`Context::reset`] without a packet in flight: what is sent for it has no link header.
+    ///
+    /// # Errors
+    /// [`ResetError`].
+    pub fn reset(&mut self, socket: SocketId) -> Result<(), ResetError> {
+        self.engine.reset(socket, None)
+    }
+
+    /// As [`Context::send`] without a packet in flight.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&mut self, packet: &Outgoing<'_>) -> Result<(), InjectError> {
+        self.engine.send(packet, None)
+    }
+
+    /// See [`Engine::sockets_between`].
+    pub fn sockets_between(&self, a: SocketAddr, b: SocketAddr) -> impl Iterator<Item = SocketId> + '_ {
+        self.engine.sockets_between(a, b)
     }
 
     /// See [`Engine::socket_at`].

@@ -26,7 +26,7 @@ use zerocopy::FromBytes;
 /// Pieces that a payload may be made of. An arbitrary number.
 const PIECES: usize = 24;
 /// Octets of payload that every path takes in one packet: the least MTU of IPv6 without headers, options and tunnels.
-const LEAST_MOST: usize = 1140;
+pub(crate) const LEAST_MOST: usize = 1140;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -221,8 +221,6 @@ pub(crate) struct EditBuffer<M: Memory> {
     original: usize,
     /// Some of the payload was changed.
     payload_changed: bool,
-    /// The most octets of payload that one packet may have; more are split.
-    most: usize,
 }
 
 impl<M: Memory> fmt::Debug for EditBuffer<M> {
@@ -241,7 +239,6 @@ impl<M: Memory> EditBuffer<M> {
             pieces: Pieces::new(),
             original: 0,
             payload_changed: false,
-            most: LEAST_MOST,
         }
     }
 
@@ -254,7 +251,6 @@ impl<M: Memory> EditBuffer<M> {
         self.pieces.clear();
         let payload = from.segment.map_or(0, |segment| segment.payload.len());
         self.original = payload;
-        self.most = payload.max(LEAST_MOST);
         if payload > 0 {
             let _ = self.pieces.push(Piece::Old { at: 0, len: payload });
         }
@@ -390,11 +386,6 @@ impl<M: Memory> EditBuffer<M> {
         self.octets.copy_within(from + removed..payload.end, from + inserted);
         self.set_end(end);
         self.octets.get_mut(from..from + inserted).ok_or(PacketError::NoRoom)
-    }
-
-    /// The most octets of payload that one packet may have.
-    pub(crate) fn most(&self) -> usize {
-        self.most
     }
 
     fn splice_pieces(&self, at: usize, removed: usize, inserted: usize) -> Result<Pieces, PacketError> {

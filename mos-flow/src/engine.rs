@@ -48,6 +48,8 @@ mod ring;
 
 mod segment;
 
+mod send;
+
 mod shifted;
 
 mod timers;
@@ -81,6 +83,7 @@ use crate::wire::{self, Packet, Walker};
 use core::fmt;
 use core::time::Duration;
 use ringbuf_core::hint;
+pub use send::ResetError;
 use tcp_reasm::{Segment, Sides};
 use timers::Alarms;
 
@@ -518,9 +521,9 @@ impl<A, M: Memory> Engine<A, M> {
                 return Verdict::Forward;
             }
         };
-        match edited {
-            Some(edited) => self.put_out(frame, verdict, edited),
-            None => verdict,
+        match (edited, prepared) {
+            (Some(edited), Ok(p)) => self.put_out(frame, &p.packet, verdict, edited),
+            _ => verdict,
         }
     }
 
@@ -561,27 +564,6 @@ impl<A, M: Memory> Engine<A, M> {
 
     fn give_back(&mut self, buffer: EditBuffer<M>) {
         let _ = self.scratch.push(buffer); // there is a place for each
-    }
-
-    /// What becomes of a frame that was changed.
-    fn put_out(&mut self, frame: &Frame<'_>, verdict: Verdict, edited: EditBuffer<M>) -> Verdict {
-        let octets = edited.octets();
-        let copy = |room: &mut [u8]| {
-            room.get_mut(..octets.len())?.copy_from_slice(octets);
-            Some(octets.len())
-        };
-        let verdict = match verdict {
-            Verdict::Drop => Verdict::Drop,
-            _ => self.outbox.replace(frame.link, copy).map_or_else(
-                |_| {
-                    self.stats.drops[DropReason::OutputFull] += 1;
-                    Verdict::Drop
-                },
-                Verdict::Replace,
-            ),
-        };
-        self.give_back(edited);
-        verdict
     }
 
     /// A fragment, or a packet that is whole.

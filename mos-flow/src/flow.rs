@@ -112,6 +112,8 @@ pub struct Live {
     pub(crate) alias: Id,
     /// How handlers changed what each side receives.
     pub(crate) shifts: Id,
+    /// A handler has reset it.
+    pub(crate) reset: bool,
     /// Neighbours in the list of connections with something to do after the burst.
     pub(crate) next_pending: Id,
     pub(crate) previous_pending: Id,
@@ -196,6 +198,7 @@ impl Live {
             buffers: Sides::from_fn(|_| Id::NONE),
             alias: Id::NONE,
             shifts: Id::NONE,
+            reset: false,
             next_pending: Id::NONE,
             previous_pending: Id::NONE,
             pending: Sides::default(),
@@ -212,12 +215,6 @@ impl Live {
     pub(crate) fn readable(&self, side: Side) -> Offset {
         let hidden = side == Side::Server && self.conn.has_undecided_syn_data();
         if hidden { Offset::ZERO } else { self.conn.stream(side).next() }
-    }
-
-    /// Octets that `side` received from there on may have to be sent again as they are, whoever has read them: handlers changed
-    /// some, and they were not acknowledged.
-    pub(crate) fn needed(&self, side: Side) -> Offset {
-        if self.shifts.is_none() { Offset(u64::MAX) } else { self.conn.stream(side).acked() }
     }
 
     /// Nothing of it needs the long record, whatever may be said of the connection.

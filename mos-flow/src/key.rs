@@ -38,6 +38,23 @@ impl FlowKey {
         (FlowKey { low, high, network }, ascending)
     }
 
+    /// The key of connections between two addresses that come in no VLAN and no tunnel. `None` when they are of different
+    /// families.
+    pub fn between(a: SocketAddr, b: SocketAddr) -> Option<FlowKey> {
+        if a.is_ipv4() != b.is_ipv4() {
+            return None;
+        }
+        let end = |end: SocketAddr| {
+            let address = match end.ip() {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+                IpAddr::V6(ip) => ip.octets(),
+            };
+            Endpoint { address, port: end.port() }
+        };
+        let (low, high) = if end(a) <= end(b) { (end(a), end(b)) } else { (end(b), end(a)) };
+        Some(FlowKey { low, high, network: [0, u32::from(a.is_ipv6())] })
+    }
+
     /// The VLANs that the connection's packets carry. Empty when they came through an IP tunnel (of the VLANs
     /// and the tunnel only a hash is kept), and when VLANs are left out of the key.
     pub fn vlans(&self) -> VlanStack {

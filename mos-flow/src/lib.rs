@@ -139,7 +139,7 @@ pub mod model;
 pub use config::{Config, ConfigError, Retention};
 pub use context::{Context, Control, EventFilter, Handler, TimerId, Trouble};
 pub use edit::{Edit, Layer, PacketError};
-pub use engine::Engine;
+pub use engine::{Engine, ResetError};
 pub use event::{Event, EventError, EventId, EventSet, Hook, UserEvent};
 pub use evict::{EmbryonicThenIdle, Evict};
 pub use flow::EndReason;

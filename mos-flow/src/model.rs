@@ -27,9 +27,11 @@ use crate::key::FlowKey;
 use crate::testing::Exchange;
 use crate::wire::{Family, LinkType, MAX_DEPTH, Packet, Walker, checksum, parse, verify};
 use crate::{
-    Config, Context, EmbryonicThenIdle, Engine, Event, EventId, FilterSlot, Frame, Hook, Instant, Offset,
-    OverlapPolicy, Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts, UserEvent,
+    Config, Context, EmbryonicThenIdle, Engine, Event, EventId, FilterSlot, Frame, Hook, Instant, Layer,
+    Offset, OverlapPolicy, Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
+    UserEvent,
 };
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::format;
 use std::vec::Vec;
@@ -72,7 +74,7 @@ fn anything(ctx: &mut Context<'_, App>) {
     let event = EventId::from(Event::ALL[usize::from(how >> 2) % 8]);
     let defined = ctx.app().events.get(usize::from(how) % 16).copied();
     let event = defined.map_or(event, EventId::from);
-    match what % 28 {
+    match what % 32 {
         0 => drop(ctx.monitor().map(|mut m| m.stop(None))),
         1 => drop(ctx.monitor_at(other).map(|mut m| m.stop(Some(side)))),
         2 => drop(ctx.monitor_at(other).map(|mut m| m.disable_buffer(side))),
@@ -97,8 +99,27 @@ fn anything(ctx: &mut Context<'_, App>) {
         16 => drop(defined.map(|event| ctx.raise(event))),
         17 => drop(defined.map(|event| ctx.control().undefine_event(event))),
         18 => drop(ctx.control().register_with(other, event, hook, anything)),
+        19..=21 => change(ctx, what, how),
+        22 => drop(ctx.reset()),
+        23 => drop(ctx.control().reset(other)),
         _ => look(ctx, other, side, how),
     }
+}
+
+/// Changes the packet in flight, as far as it can be.
+fn change(ctx: &mut Context<'_, App>, what: u8, how: u8) {
+    let Ok(mut edit) = ctx.edit() else { return };
+    let (at, len) = (usize::from(how >> 4), usize::from(how & 15));
+    let octets = [what; 16];
+    let _ = match what % 7 {
+        0 => edit.overwrite(Layer::Payload, at, &octets[..len]),
+        1 => edit.overwrite(Layer::Tcp, at, &octets[..len]),
+        2 => edit.overwrite(Layer::Ip, at, &octets[..len]),
+        3 => edit.chomp(at, len),
+        4 => edit.set_source(SocketAddr::from(([10, 0, 0, how], 7))),
+        5 => edit.replace(at, len, &octets[..usize::from(what >> 5)]),
+        _ => edit.insert(at, &octets[..len]),
+    };
 }
 
 /// Defines an event that happens as its filter pleases, or when it is raised.

@@ -100,14 +100,21 @@ impl<M: Memory> Outbox<M> {
         }
     }
 
-    /// A packet for the queue.
+    /// A packet for the queue; `write` tells its first header, too.
     pub(crate) fn send(
         &mut self,
-        link: LinkType,
         way: Way,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        write: impl FnOnce(&mut [u8]) -> Option<(usize, LinkType)>,
     ) -> Result<(), PacketError> {
-        let id = self.fill(link, way, write)?;
+        let mut link = LinkType::RawIp;
+        let id = self.fill(LinkType::RawIp, way, |room| {
+            let (len, first) = write(room)?;
+            link = first;
+            Some(len)
+        })?;
+        if let Some(frame) = self.frames.get_mut(id) {
+            frame.link = link;
+        }
         append(&mut self.frames, &mut self.queue, id);
         Ok(())
     }
@@ -220,16 +227,17 @@ mod tests {
     fn what_was_made_leaves_in_order_and_gives_its_slot_back() {
         let mut out = outbox(2, 4);
         for round in 0..3 {
-            out.send(LinkType::Ethernet, Way::Along(1), put(b"one")).unwrap();
-            out.send(LinkType::RawIp, Way::Back(2), put(b"two")).unwrap();
-            let full = out.send(LinkType::RawIp, Way::Back(2), put(b"x"));
+            let queue = |link, octets| move |room: &mut [u8]| Some((put(octets)(room)?, link));
+            out.send(Way::Along(1), queue(LinkType::Ethernet, b"one")).unwrap();
+            out.send(Way::Back(2), queue(LinkType::RawIp, b"two")).unwrap();
+            let full = out.send(Way::Back(2), queue(LinkType::RawIp, b"x"));
             assert_eq!(full, Err(PacketError::NoRoom), "{round}");
             let first = out.take().map(|t| (t.octets.to_vec(), t.link, t.way));
             assert_eq!(first, Some((b"one".to_vec(), LinkType::Ethernet, Way::Along(1))));
             assert_eq!(out.take().map(|t| t.octets.to_vec()), Some(b"two".to_vec()));
             assert!(out.take().is_none());
         }
-        assert_eq!(out.send(LinkType::RawIp, Way::Back(2), put(b"five!")), Err(PacketError::NoRoom));
+        assert_eq!(out.replace(LinkType::RawIp, put(b"five!")), Err(PacketError::NoRoom));
         assert_eq!(out.frames.len(), 0, "a frame that does not fit takes no slot");
     }
 

@@ -137,12 +137,31 @@ pub struct ShiftMap {
     forwarded: i64,
     /// What the receiver acknowledged, in its own positions.
     acknowledged: i64,
+    /// What the receiver got is not what the sender sent.
+    changed: bool,
 }
 
 impl ShiftMap {
     /// A map without a change, of a stream that was forwarded up to a position.
     pub const fn new(forwarded: i64) -> Self {
-        ShiftMap { shift: 0, floor: i64::MIN, changes: Vec::new(), forwarded, acknowledged: i64::MIN }
+        ShiftMap {
+            shift: 0,
+            floor: i64::MIN,
+            changes: Vec::new(),
+            forwarded,
+            acknowledged: i64::MIN,
+            changed: false,
+        }
+    }
+
+    /// Whether the receiver got something else than the sender sent: octets were changed in number, or in what they are.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Octets were changed, but not their number.
+    pub fn on_overwritten(&mut self) {
+        self.changed = true;
     }
 
     /// Whether positions are the same on both sides.
@@ -219,7 +238,9 @@ impl ShiftMap {
         if !self.make_room() {
             return Err(ShiftError::Full);
         }
-        self.changes.push(change).map_err(|_| ShiftError::Full)
+        self.changes.push(change).map_err(|_| ShiftError::Full)?;
+        self.changed = true;
+        Ok(())
     }
 
     /// The segment with the latest changes was forwarded; `end` is one past its last octet, FIN counted.

@@ -4,6 +4,7 @@
 use super::Engine;
 use super::raise::{Raise, Sight};
 use crate::event::{Event, EventSet, Hook};
+use crate::flow::EndReason;
 use crate::memory::Memory;
 use crate::slab::{Id, NONE};
 use crate::socket::{SocketError, SocketId};
@@ -26,6 +27,9 @@ impl<A, M: Memory> Engine<A, M> {
             for side in Side::BOTH {
                 self.announce_side(id, side, app);
                 self.trim_if_shrunk(id, side, app);
+            }
+            if self.flows.live(id).is_some_and(|live| live.reset) {
+                self.end(id, EndReason::Reset, Side::Client, app);
             }
             self.forget_if_unwatched(id);
             if id == last {

@@ -106,7 +106,7 @@ impl<A, M: Memory> Engine<A, M> {
             let Some(owner) = self.buffers.next_owner().filter(|owner| *owner != (id, side)) else {
                 continue;
             };
-            let Some(held) = self.flows.live(owner.0).filter(|held| held.shifts.is_none()) else { continue };
+            let Some(held) = self.flows.live(owner.0).filter(|held| !self.is_changed(held)) else { continue };
             let early = held.conn.stream(owner.1).holds_early() || held.conn.has_undecided_syn_data();
             let rank = (early, self.buffers.chunks_of(held.buffers[owner.1]));
             let fair = early && !own.1 || rank.1 > own.0;
@@ -163,11 +163,12 @@ impl<A, M: Memory> Engine<A, M> {
     /// Frees the octets of a stream that every reader has; without readers, all. Returns how many.
     fn release_to_readers(&mut self, id: Id, side: Side) -> u64 {
         let lowest = self.lowest_cursor(id, side);
+        let needed = self.flows.live(id).map_or(Offset::ZERO, |live| self.needed(live, side));
         let Some(live) = self.flows.live_mut(id) else { return 0 };
         let undecided = side == Side::Server && live.conn.has_undecided_syn_data();
         let stream = live.conn.stream(side);
         let read = if undecided { Offset::ZERO } else { lowest.unwrap_or_else(|| stream.next()) };
-        let read = read.min(live.needed(side));
+        let read = read.min(needed);
         let (octets, is_empty) = self.buffers.release(live.buffers[side], &mut live.conn, side, read);
         if is_empty {
             self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));

@@ -38,7 +38,7 @@ impl<A, M: Memory> Engine<A, M> {
             Some(ring) => ring,
             None => self.find_ring(id, side),
         };
-        let end = Offset(next.0.saturating_sub(ring.into())).min(self.flows.live(id)?.needed(side));
+        let end = Offset(next.0.saturating_sub(ring.into())).min(self.needed(self.flows.live(id)?, side));
         let lost = Range { start: head, end };
         (!lost.is_empty()).then_some(lost)
     }

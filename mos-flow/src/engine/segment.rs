@@ -305,10 +305,13 @@ impl<A, M: Memory> Engine<A, M> {
     fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         live.pinned = false;
-        let is_over = live.conn.is_over();
+        let (is_over, was_reset) = (live.conn.is_over(), live.reset);
         let progress = was_embryonic || flow.is(Mark::Embryonic) || live.conn.is_embryonic();
         if flow.is(Mark::Stopped) && self.forget_if_unwatched(id) {
             return;
+        }
+        if was_reset {
+            return self.end(id, EndReason::Reset, !from, app);
         }
         if self.flows.is_crowded() {
             // There is no room only when the burst was longer than it may be: then it rests later.

@@ -56,7 +56,7 @@ impl<A, M: Memory> Engine<A, M> {
         let Some((flow, live)) = self.flows.both(id) else { return Ok(None) };
         let Some(shifts) = self.shifts.get(live.shifts) else { return Ok(None) };
         let (map, stream) = (&shifts[!from], live.conn.stream(!from));
-        if segment.is_syn() || stream.base().is_none() {
+        if !map.is_changed() || segment.is_syn() || stream.base().is_none() {
             return Ok(None);
         }
         let place = Place::of(map, stream, segment, flow.is_buffered(!from));
@@ -139,6 +139,20 @@ impl<A, M: Memory> Engine<A, M> {
         missing.start < stream.next().0.cast_signed() || map.pieces(sent.start..sent.end + 1).any(changed)
     }
 
+    /// Whether a handler changed something of what a side of the connection receives.
+    pub(super) fn is_changed(&self, live: &Live) -> bool {
+        self.shifts
+            .get(live.shifts)
+            .is_some_and(|maps| Side::BOTH.iter().any(|side| maps[*side].is_changed()))
+    }
+
+    /// Octets that `side` received from there on may have to be sent again as they are, whoever has read them: a handler changed
+    /// some, and they were not acknowledged.
+    pub(super) fn needed(&self, live: &Live, side: Side) -> Offset {
+        let changed = self.shifts.get(live.shifts).is_some_and(|maps| maps[side].is_changed());
+        if changed { live.conn.stream(side).acked() } else { Offset(u64::MAX) }
+    }
+
     /// The segment goes to its receiver, as the handlers of the sender's hook left it.
     pub(super) fn note_forwarded(&mut self, id: Id, from: Side, passage: &Passage<'_, M>) {
         let edited = passage.edited.as_ref().filter(|edited| edited.is_payload_changed());
@@ -157,6 +171,9 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let start = stream.position(segment.data_seq()) - growth(map);
         let mut grown = 0;
+        if edited.is_some() {
+            map.on_overwritten();
+        }
         for splice in edited.into_iter().flat_map(EditBuffer::splices) {
             let last = splice.removed == 0 && splice.at == segment.payload.len() && !segment.is_fin();
             let change = Change {

@@ -7,6 +7,7 @@ mod order;
 mod packets;
 mod rest;
 mod rules;
+mod send;
 mod streams;
 
 mod sockets;

@@ -184,7 +184,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// the last packets may be lost, and come again.
     pub(super) fn timeouts_of(&self, live: &Live) -> Timeouts {
         let mut timeouts = self.config.timeouts;
-        if timeouts.time_wait.is_zero() && !live.shifts.is_none() {
+        if timeouts.time_wait.is_zero() && self.is_changed(live) {
             timeouts.time_wait = Timeouts::default().time_wait;
         }
         timeouts

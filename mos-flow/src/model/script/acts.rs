@@ -213,7 +213,12 @@ fn stop_timer(ctx: &mut Context<'_, App>, which: u8) -> Result<(), SocketError> 
     Ok(())
 }
 
+/// Drops the packet. Before the receiver's hook it never arrives, and the hosts of gentle scripts do not send it again: there it is
+/// left.
 fn drop_packet(ctx: &mut Context<'_, App>) -> Result<(), SocketError> {
+    if ctx.hook() != Hook::Receiver && ctx.app().gentle {
+        return Ok(());
+    }
     ctx.drop_packet();
     let time = ctx.packet().map(|packet| packet.frame.time);
     ctx.app().dropped.extend(time);

@@ -1,0 +1,249 @@
+//! Packets that handlers make, and changed ones that grow.
+
+use super::*;
+use crate::inject::Outgoing;
+use crate::slab::Id;
+use crate::wire::{LinkType, parse};
+use crate::{PacketError, ResetError, Way};
+use ringbuf_core::SeqNum;
+
+/// Takes what waits to be sent.
+fn queued(engine: &mut Engine<Log>) -> Vec<(Vec<u8>, LinkType, Way)> {
+    core::iter::from_fn(|| engine.poll_transmit().map(|t| (t.octets.to_vec(), t.link, t.way))).collect()
+}
+
+fn reset(ctx: &mut Context<'_, Log>) {
+    let payload = ctx.packet().unwrap().segment.unwrap().payload;
+    if payload == b"bad" {
+        let done = ctx.reset();
+        ctx.app().lines.push(format!("{done:?}"));
+        ctx.drop_packet();
+    }
+}
+
+/// A connection in which `from` says "bad", and what its monitor does about it: also the frames that passed before, and what was made.
+fn reset_world(hook: Hook, from: Side) -> (World, Exchange, Vec<Vec<u8>>, Vec<(Vec<u8>, LinkType, Way)>) {
+    let mut w = World::new(small());
+    w.on(Event::PacketIn, hook, reset);
+    w.on(Event::ConnEnd, Hook::Sender, |c| {
+        let reason = c.monitor().unwrap().end_reason().unwrap();
+        c.app().ends.push(reason);
+    });
+    let mut x = exchange();
+    let mut passed: Vec<Vec<u8>> = x.handshake().into();
+    passed.push(x.data(Side::Client, b"ask"));
+    passed.push(x.data(Side::Server, b"answer"));
+    passed.push(x.ack(Side::Client));
+    w.send(&passed);
+    assert!(queued(&mut w.engine).is_empty());
+    let bad = x.data(from, b"bad");
+    assert_eq!(w.send(&[bad]), [Verdict::Drop]);
+    let made = queued(&mut w.engine);
+    (w, x, passed, made)
+}
+
+#[test]
+fn a_reset_reaches_both_ends_by_the_ways_of_their_packets() {
+    for from in Side::BOTH {
+        let (mut w, x, passed, made) = reset_world(Hook::Sender, from);
+        assert_eq!(w.take(), ["Ok(())"]);
+        assert_eq!(w.log.ends, [Some(EndReason::Reset); 2]);
+        assert_eq!(w.engine.flow_count(), 0);
+        // The dropped octets never arrived: each end expects what it had before.
+        let expected = |to: Side| x.seq(!to).wrapping_sub(if from == !to { 3 } else { 0 });
+        for (frame, link, way) in &made {
+            let packet = parse(*link, frame).unwrap();
+            let segment = segment_of(frame, &packet).unwrap();
+            crate::wire::verify(frame, &packet).unwrap();
+            let to = if segment.dst_port == 80 { Side::Server } else { Side::Client };
+            assert_eq!((segment.flags, segment.seq.0), (Flags::RST, expected(to)), "to the {to}");
+            assert_eq!(*way, if to == from { Way::Back(0) } else { Way::Along(0) });
+            let ethernet = if to == from {
+                [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]]
+            } else {
+                [[2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]]
+            };
+            assert_eq!(frame[..12], ethernet.concat(), "the addresses of the dropped frame, or turned round");
+        }
+        // Another monitor behind this one sees a connection that is reset.
+        let mut behind = World::new(small());
+        let frames: Vec<Vec<u8>> = passed.into_iter().chain(made.into_iter().map(|m| m.0)).collect();
+        behind.on(Event::ConnEnd, Hook::Sender, |c| {
+            let reason = c.monitor().unwrap().end_reason().unwrap();
+            c.app().ends.push(reason);
+        });
+        behind.send(&frames);
+        assert_eq!(behind.log.ends[0], Some(EndReason::Reset));
+    }
+}
+
+#[test]
+fn what_passed_before_the_reset_counts() {
+    let (_, x, _, made) = reset_world(Hook::Receiver, Side::Client);
+    let to_server: Vec<u32> = made
+        .iter()
+        .filter_map(|(frame, link, _)| {
+            segment_of(frame, &parse(*link, frame).unwrap()).filter(|s| s.dst_port == 80).map(|s| s.seq.0)
+        })
+        .collect();
+    // In the receiver's hook the packet has moved the server, which may not get it: both are tried.
+    assert_eq!(to_server, [x.seq(Side::Client), x.seq(Side::Client).wrapping_sub(3)]);
+}
+
+#[test]
+fn without_a_packet_in_flight_packets_have_no_link_header() {
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, |c| {
+        let line = c.socket().to_bits().to_string();
+        c.app().lines.push(line);
+    });
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let socket = SocketId::from_bits(w.take()[0].parse().unwrap());
+    let template = w.socket;
+    assert_eq!(w.engine.control().reset(template), Err(ResetError::Socket(SocketError::WrongKind)));
+    let stale = Id::from_bits(socket.to_bits() + (1 << 32));
+    assert_eq!(w.engine.control().reset(stale), Err(ResetError::Socket(SocketError::NoSocket)));
+    let between: Vec<SocketId> =
+        w.engine.sockets_between(SERVER.parse().unwrap(), CLIENT.parse().unwrap()).collect();
+    assert_eq!(between, [socket]);
+    assert_eq!(w.engine.sockets_between(SERVER.parse().unwrap(), "[::1]:1".parse().unwrap()).count(), 0);
+    assert_eq!(w.engine.control().reset(socket), Ok(()));
+    let made = queued(&mut w.engine);
+    assert!(made.len() == 2 && made.iter().all(|m| m.1 == LinkType::RawIp && m.2 == Way::Along(0)));
+    w.wait(Duration::from_millis(1));
+    assert_eq!(w.engine.flow_count(), 0);
+    assert_eq!(w.engine.sockets_between(SERVER.parse().unwrap(), CLIENT.parse().unwrap()).count(), 0);
+}
+
+#[test]
+fn packets_of_ones_own_leave_in_order_until_there_is_no_room() {
+    fn send(ctx: &mut Context<'_, Log>) {
+        let [client, server] = [CLIENT, SERVER].map(|a| a.parse().unwrap());
+        let packet = |destination, source| Outgoing {
+            source,
+            destination,
+            seq: SeqNum(1),
+            ack: Some(SeqNum(2)),
+            flags: Flags::PSH,
+            window: 3,
+            options: &[],
+            payload: b"made",
+        };
+        let mixed = ctx.send(&packet("[::1]:1".parse().unwrap(), client));
+        ctx.app().lines.push(format!("{mixed:?}"));
+        for _ in 0..2 {
+            let sent = [ctx.send(&packet(server, client)), ctx.send(&packet(client, server))];
+            ctx.app().lines.push(format!("{sent:?}"));
+        }
+    }
+    let mut w = World::new(Config { max_output: 3, ..small() });
+    w.on(Event::ConnStart, Hook::Sender, send);
+    w.send(&exchange().handshake()[..1]);
+    assert_eq!(w.take(), ["Err(Families)", "[Ok(()), Ok(())]", "[Ok(()), Err(NoRoom)]"]);
+    let ways: Vec<Way> = queued(&mut w.engine).into_iter().map(|m| m.2).collect();
+    assert_eq!(ways, [Way::Along(0), Way::Back(0), Way::Along(0)]);
+}
+
+/// Puts 3,000 octets before the payload.
+fn grow(ctx: &mut Context<'_, Log>) {
+    let empty = ctx.packet().unwrap().segment.unwrap().payload.is_empty();
+    if !empty {
+        let grown = ctx.edit().unwrap().insert(0, &[b'x'; 3000]);
+        ctx.app().lines.push(format!("{grown:?}"));
+    }
+}
+
+#[test]
+fn what_grows_too_long_leaves_in_parts() {
+    let mut w = World::new(small());
+    w.on(Event::PacketIn, Hook::Sender, grow);
+    w.on(Event::NewData, Hook::None, read);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let before = x.seq(Side::Client);
+    let parts = w.pass(&[x.data(Side::Client, b"hello")]).concat();
+    let mut seq = before;
+    let mut all = Vec::new();
+    for part in &parts {
+        let packet = parse(LinkType::Ethernet, part).unwrap();
+        crate::wire::verify(part, &packet).unwrap();
+        let segment = segment_of(part, &packet).unwrap();
+        assert_eq!(segment.seq.0, seq);
+        assert!(segment.payload.len() <= 1140, "no longer than every path takes");
+        seq = seq.wrapping_add(segment.payload_len);
+        all.extend_from_slice(segment.payload);
+    }
+    assert_eq!((parts.len(), text(&all)), (3, "x".repeat(3000) + "hello"));
+    assert_eq!(w.log.streams.server, all);
+    assert_eq!(w.take(), ["Ok(())"]);
+    // And the server's acknowledgement of all that is one of five octets.
+    let ack = x.segment_at(Side::Server, x.seq(Side::Server), seq, Flags::ACK, b"");
+    let back = w.pass(&[ack]).concat().concat();
+    let segment = segment_of(&back, &parse(LinkType::Ethernet, &back).unwrap()).unwrap().ack;
+    assert_eq!(segment.0, x.seq(Side::Client));
+}
+
+#[test]
+fn a_payload_that_vanishes_is_acknowledged_all_the_same() {
+    fn swallow(ctx: &mut Context<'_, Log>) {
+        let len = ctx.packet().unwrap().segment.unwrap().payload.len();
+        if len > 0 && ctx.side() == Some(Side::Client) {
+            let gone = ctx.edit().unwrap().chomp(0, len);
+            ctx.app().lines.push(format!("{gone:?}"));
+        }
+    }
+    let mut w = World::new(small());
+    w.on(Event::PacketIn, Hook::Sender, swallow);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let before = x.seq(Side::Client);
+    let data = x.data(Side::Client, b"secret");
+    for _ in 0..2 {
+        let out = w.pass(&[data.clone()]).concat().concat();
+        let segment = segment_of(&out, &parse(LinkType::Ethernet, &out).unwrap()).unwrap();
+        // One octet that the server has: it answers with what it has.
+        assert_eq!((segment.seq.0, segment.payload), (before.wrapping_sub(1), &[0][..]));
+        w.take();
+    }
+    let ack = x.segment_at(Side::Server, x.seq(Side::Server), before, Flags::ACK, b"");
+    let back = w.pass(&[ack]).concat().concat();
+    let acked = segment_of(&back, &parse(LinkType::Ethernet, &back).unwrap()).unwrap().ack;
+    assert_eq!(acked.0, x.seq(Side::Client), "which is all, for the client");
+}
+
+#[test]
+fn the_length_can_only_change_where_nothing_behind_was_sent() {
+    fn try_insert(ctx: &mut Context<'_, Log>) {
+        let len = ctx.packet().unwrap().segment.unwrap().payload.len();
+        if len == 0 {
+            return;
+        }
+        let mut edit = ctx.edit().unwrap();
+        let sent = edit.already_sent();
+        let done = [edit.insert(0, b"+"), edit.insert(len, b"-")];
+        ctx.app().lines.push(format!("{sent} {done:?}"));
+    }
+    let mut w = World::new(small());
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let one = x.data(Side::Client, b"one");
+    let two = x.data(Side::Client, b"two");
+    w.send(&[two.clone()]);
+    let socket = w.engine.sockets_between(CLIENT.parse().unwrap(), SERVER.parse().unwrap()).next().unwrap();
+    w.engine.register(socket, Event::PacketIn, Hook::Sender, try_insert, 0).unwrap();
+    w.send(&[one.clone(), two, x.data(Side::Client, b"three")]);
+    let sent = PacketError::AlreadySent;
+    assert_eq!(
+        w.take(),
+        [
+            format!("3 [Err({sent:?}), Err({sent:?})]"),
+            format!("3 [Err({sent:?}), Err({sent:?})]"),
+            "0 [Ok(()), Ok(())]".into(),
+        ]
+    );
+    // A side whose octets are not kept cannot change its length.
+    w.engine.monitor(socket).unwrap().disable_buffer(Side::Server).unwrap();
+    w.send(&[x.data(Side::Client, b"four")]);
+    assert_eq!(w.take(), ["0 [Err(NotKept), Err(NotKept)]"]);
+}
