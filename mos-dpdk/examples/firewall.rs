@@ -50,11 +50,13 @@ struct App {
     every: Duration,
 }
 
-/// A packet before its receiver can hear it.
-fn on_packet(ctx: &mut Context<'_, App>) {
-    if !ctx.packet().and_then(|p| p.segment).is_some_and(|s| s.opens()) {
-        return;
-    }
+/// Whether a packet asks for a connection.
+fn is_first_syn(ctx: &mut Context<'_, App>) -> bool {
+    ctx.packet().and_then(|packet| packet.segment).is_some_and(|segment| segment.opens())
+}
+
+/// A SYN before the server can hear it.
+fn on_syn(ctx: &mut Context<'_, App>) {
     let Ok((app, mut monitor)) = ctx.split() else { return };
     let (Ok(client), Ok(server)) = (monitor.address(Side::Client), monitor.address(Side::Server)) else {
         return;
@@ -178,7 +180,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut engine = Engine::new(Config::default())?;
     let socket = engine.open(SocketKind::Stream)?;
-    engine.register(socket, Event::PacketIn, Hook::Sender, on_packet, 0)?;
+    let syn = engine.define_event(Event::PacketIn, is_first_syn, 0)?;
+    engine.register(socket, syn, Hook::Sender, on_syn, 0)?;
     if !app.every.is_zero() {
         engine.start_timer(app.every, on_timer, 0);
     }

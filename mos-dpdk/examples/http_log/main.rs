@@ -32,27 +32,47 @@ struct Request {
     start: Instant,
 }
 
+/// A request and its response.
+struct Exchange {
+    request: Request,
+    status: u16,
+    body: u64,
+}
+
 struct Connection {
     requests: Reader,
     responses: Reader,
     waiting: VecDeque<Request>,
+    /// What is to be logged.
+    complete: Vec<Exchange>,
 }
 
 /// Connections by their number.
 type App = HashMap<u64, Connection>;
 
-fn on_data(ctx: &mut Context<'_, App>) {
+/// Whether new data completes an exchange.
+fn completes_exchange(ctx: &mut Context<'_, App>) -> bool {
     let now = ctx.now();
-    let Ok((app, mut monitor)) = ctx.split() else { return };
-    let Ok(flow) = monitor.flow_number() else { return };
-    app.entry(flow).or_insert_with(Connection::new).read(&mut monitor, now);
+    let Ok((app, mut monitor)) = ctx.split() else { return false };
+    let Ok(flow) = monitor.flow_number() else { return false };
+    let connection = app.entry(flow).or_insert_with(Connection::new);
+    connection.read(&mut monitor, now);
+    !connection.complete.is_empty()
+}
+
+fn on_exchange(ctx: &mut Context<'_, App>) {
+    let now = ctx.now();
+    let Ok((app, monitor)) = ctx.split() else { return };
+    let connection = monitor.flow_number().ok().and_then(|flow| app.get_mut(&flow));
+    for Exchange { request, status, body } in connection.into_iter().flat_map(|c| c.complete.drain(..)) {
+        log(&monitor, &request, &status.to_string(), body, now);
+    }
 }
 
 fn on_end(ctx: &mut Context<'_, App>) {
     let now = ctx.now();
-    let Ok((app, mut monitor)) = ctx.split() else { return };
+    let Ok((app, monitor)) = ctx.split() else { return };
     if let Some(mut connection) = monitor.flow_number().ok().and_then(|flow| app.remove(&flow)) {
-        connection.read(&mut monitor, now);
         connection.end(&monitor, now);
     }
 }
@@ -60,23 +80,19 @@ fn on_end(ctx: &mut Context<'_, App>) {
 impl Connection {
     fn new() -> Self {
         let (requests, responses) = (Reader::new(Kind::Requests), Reader::new(Kind::Responses));
-        Connection { requests, responses, waiting: VecDeque::new() }
+        Connection { requests, responses, waiting: VecDeque::new(), complete: Vec::new() }
     }
 
     /// Reads what is new, requests first: both may have come in one burst.
     fn read(&mut self, monitor: &mut Monitor<'_, App>, now: Instant) {
-        let mut answered = Vec::new();
         let _ = monitor.read_with(Side::Server, |range, octets| {
             self.requests.skip(range.len() - octets.len() as u64); // what was lost
             self.take_requests(octets, now);
         });
         let _ = monitor.read_with(Side::Client, |range, octets| {
             self.responses.skip(range.len() - octets.len() as u64);
-            self.take_responses(octets, &mut answered);
+            self.take_responses(octets);
         });
-        for (request, status, body) in answered {
-            log(monitor, &request, &status.to_string(), body, now);
-        }
     }
 
     fn take_requests(&mut self, mut octets: &[u8], now: Instant) {
@@ -94,7 +110,7 @@ impl Connection {
         }
     }
 
-    fn take_responses(&mut self, mut octets: &[u8], answered: &mut Vec<(Request, u16, u64)>) {
+    fn take_responses(&mut self, mut octets: &[u8]) {
         while let (taken, Some(item)) = self.responses.take(octets) {
             octets = octets.get(taken..).unwrap_or_default();
             let status = self.responses.status();
@@ -112,7 +128,8 @@ impl Connection {
                         self.responses.give_up();
                     }
                     let body = self.responses.body();
-                    answered.extend(self.waiting.pop_front().map(|request| (request, status, body)));
+                    let request = self.waiting.pop_front();
+                    self.complete.extend(request.map(|request| Exchange { request, status, body }));
                 }
             }
         }
@@ -156,7 +173,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = Engine::new(Config::default())?;
     let socket = engine.open(SocketKind::Stream)?;
     engine.bind(socket, FilterSlot::Syn, Some(args.filter))?;
-    engine.register(socket, Event::NewData, Hook::None, on_data, 0)?;
+    let exchange = engine.define_event(Event::NewData, completes_exchange, 0)?;
+    engine.register(socket, exchange, Hook::None, on_exchange, 0)?;
     engine.register(socket, Event::ConnEnd, Hook::Receiver, on_end, 0)?;
     args.traffic.run(engine, App::new())?;
     Ok(())
