@@ -15,7 +15,8 @@ mod support;
 use host::{CLIENT, Host, SERVER};
 use server::Server;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,18 +25,19 @@ const BAD: &str = "loss=2%,reorder=3%,duplicate=1%";
 /// From how many seeds the bad one is tried; `MOS_LIVE_SEEDS` chooses another number.
 const SEEDS: u64 = 3;
 
-/// Ports of the server.
-const PORT: u16 = 8080;
-const OTHER_PORT: u16 = 8081;
+/// Where the server is.
+const WEB: SocketAddr = SocketAddr::new(IpAddr::V4(SERVER.v4), 8080);
+const WEB6: SocketAddr = SocketAddr::new(IpAddr::V6(SERVER.v6), 8080);
+const OTHER: SocketAddr = SocketAddr::new(IpAddr::V4(SERVER.v4), 8081);
 /// The address that connections have behind the NAT.
 const NAT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 77);
 /// Of curl.
 const TIMED_OUT: i32 = 28;
 /// The body that is checked octet by octet.
 const LARGE: usize = 1 << 20;
-/// The body in which words are replaced, and its lines without them.
+/// The body in which words are replaced, and its lines without them: several to a segment.
 const TAMPERED: usize = 200_000;
-const LINE: usize = 3000;
+const LINE: usize = 400;
 
 /// How bad the network is, and the seed of what it does to which frames.
 type Network = (&'static str, u64);
@@ -78,6 +80,8 @@ fn unshare() -> Option<&'static [&'static str]> {
         "the command ip is not there"
     } else if !runs(&["curl", "--version"]) {
         "the command curl is not there"
+    } else if !Path::new("/proc/net/if_inet6").exists() {
+        "IPv6 is switched off"
     } else if way.is_none() {
         "a network namespace with a TAP device cannot be made (that takes root or user namespaces, and /dev/net/tun)"
     } else {
@@ -141,10 +145,10 @@ impl Setup {
     }
 }
 
-/// The page on a port of the server, as curl gets it, or curl's exit status.
-fn get(setup: &Setup, port: u16, seconds: u32) -> Result<Vec<u8>, i32> {
-    let (url, seconds) = (format!("http://{}:{port}/", SERVER.0), seconds.to_string());
-    let output = setup.client.run("curl", &["--silent", "--max-time", &seconds, &url]);
+/// The page of the server, as curl gets it, or curl's exit status.
+fn get(setup: &Setup, server: SocketAddr, seconds: u32) -> Result<Vec<u8>, i32> {
+    let (url, seconds) = (format!("http://{server}/"), seconds.to_string());
+    let output = setup.client.run("curl", &["--silent", "--globoff", "--max-time", &seconds, &url]);
     if output.status.success() { Ok(output.stdout) } else { Err(output.status.code().unwrap()) }
 }
 
@@ -168,11 +172,11 @@ fn a_firewall_lets_through_what_it_shall() {
         let page = octets(LARGE);
         for network in networks() {
             let setup = Setup::new("firewall", &["--rules", rules.to_str().unwrap()], network);
-            let open = Server::start(&setup.server, PORT, page.clone());
-            let closed = Server::start(&setup.server, OTHER_PORT, page.clone());
-            assert!(get(&setup, PORT, 60).unwrap() == page, "{network:?}: another page");
-            assert_eq!(open.clients.recv().unwrap().ip(), CLIENT.0);
-            assert_eq!(get(&setup, OTHER_PORT, 2), Err(TIMED_OUT), "{network:?}");
+            let open = Server::start(&setup.server, WEB, page.clone());
+            let closed = Server::start(&setup.server, OTHER, page.clone());
+            assert!(get(&setup, WEB, 60).unwrap() == page, "{network:?}: another page");
+            assert_eq!(open.clients.recv().unwrap().ip(), CLIENT.v4);
+            assert_eq!(get(&setup, OTHER, 2), Err(TIMED_OUT), "{network:?}");
             assert!(closed.clients.try_recv().is_err());
             let table = setup.end();
             let counts = table.lines().rev().skip(1).take(3).map(|l| l.split_whitespace().nth(1).unwrap());
@@ -188,10 +192,10 @@ fn behind_a_nat_a_page_arrives_and_the_server_sees_the_nat() {
         let page = octets(LARGE);
         for network in networks() {
             let setup = Setup::new("nat", &["--address", &NAT.to_string()], network);
-            setup.server.knows(CLIENT.with_ip(NAT));
-            let server = Server::start(&setup.server, PORT, page.clone());
+            setup.server.knows(NAT.into(), CLIENT.hardware);
+            let server = Server::start(&setup.server, WEB, page.clone());
             for n in 0..3 {
-                assert!(get(&setup, PORT, 60).unwrap() == page, "{network:?}: another page");
+                assert!(get(&setup, WEB, 60).unwrap() == page, "{network:?}: another page");
                 assert_eq!(
                     server.clients.recv().unwrap(),
                     SocketAddr::new(NAT.into(), 1025 + n),
@@ -223,16 +227,16 @@ fn text(len: usize, word: &str) -> String {
 fn a_page_arrives_with_another_word_in_it() {
     alone("a_page_arrives_with_another_word_in_it", || {
         let page = text(TAMPERED, "mountain");
-        let words = ["mountain range", "hill", ""];
-        for (network, to) in networks().flat_map(|network| words.map(|to| (network, to))) {
+        let words = [("mountain range", WEB), ("hill", WEB6), ("", WEB)];
+        for (network, (to, web)) in networks().flat_map(|network| words.map(|word| (network, word))) {
             let setup = Setup::new("tamper", &["--from", "mountain", "--to", to], network);
-            let server = Server::start(&setup.server, PORT, page.clone().into_bytes());
-            let got = get(&setup, PORT, 60).unwrap();
+            let server = Server::start(&setup.server, web, page.clone().into_bytes());
+            let got = get(&setup, web, 60).unwrap();
             assert!(got == page.replace("mountain", to).into_bytes(), "{to} {network:?}: another page");
             drop(server);
             let printed = setup.end();
             let words = TAMPERED.div_ceil(LINE);
-            assert!(printed.ends_with(&format!(" 10.9.0.2:8080 {words} replaced\n")), "{printed}");
+            assert!(printed.ends_with(&format!(" {web} {words} replaced\n")), "{printed}");
         }
     });
 }

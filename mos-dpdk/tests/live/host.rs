@@ -3,21 +3,25 @@
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Output, Stdio};
 
-/// An address on the link, and the hardware's.
+/// Addresses on the link: of both families, and the hardware's.
 #[derive(Clone, Copy)]
-pub(crate) struct Address(pub(crate) Ipv4Addr, &'static str);
+pub(crate) struct Place {
+    pub(crate) v4: Ipv4Addr,
+    pub(crate) v6: Ipv6Addr,
+    pub(crate) hardware: &'static str,
+}
 
-pub(crate) const CLIENT: Address = Address(Ipv4Addr::new(10, 9, 0, 1), "02:00:00:00:00:01");
-pub(crate) const SERVER: Address = Address(Ipv4Addr::new(10, 9, 0, 2), "02:00:00:00:00:02");
+pub(crate) const CLIENT: Place = Place::new(1, "02:00:00:00:00:01");
+pub(crate) const SERVER: Place = Place::new(2, "02:00:00:00:00:02");
 
-impl Address {
-    /// Another address at the same place.
-    pub(crate) fn with_ip(self, ip: Ipv4Addr) -> Self {
-        Address(ip, self.1)
+impl Place {
+    const fn new(number: u8, hardware: &'static str) -> Self {
+        let v6 = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, number as u16);
+        Place { v4: Ipv4Addr::new(10, 9, 0, number), v6, hardware }
     }
 }
 
@@ -29,7 +33,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Moves `device` of this namespace to a new one.
-    pub(crate) fn new(device: &'static str, own: Address, peer: Address) -> Self {
+    pub(crate) fn new(device: &'static str, own: Place, peer: Place) -> Self {
         let mut keeper = Command::new("unshare")
             .args(["--net", "--", "sh", "-c", "echo; exec cat"])
             .stdin(Stdio::piped())
@@ -41,15 +45,17 @@ impl Host {
         let host = Host { keeper, device };
         run(Command::new("ip").args(["link", "set", device, "netns", &host.keeper.id().to_string()]));
         host.ip(&["link", "set", "lo", "up"]);
-        host.ip(&["link", "set", device, "address", own.1]);
-        host.ip(&["address", "add", &format!("{}/24", own.0), "dev", device]);
+        host.ip(&["link", "set", device, "address", own.hardware]);
+        host.ip(&["address", "add", &format!("{}/24", own.v4), "dev", device]);
+        host.ip(&["address", "add", &format!("{}/64", own.v6), "dev", device, "nodad"]);
         host.ip(&["link", "set", device, "up"]);
-        host.knows(peer);
+        host.knows(peer.v4.into(), peer.hardware);
+        host.knows(peer.v6.into(), peer.hardware);
         host
     }
 
-    /// Tells it the hardware's address that belongs to `address`: that question is not to be lost.
-    pub(crate) fn knows(&self, Address(ip, hardware): Address) {
+    /// Tells it the hardware's address that belongs to another one: that question is not to be lost.
+    pub(crate) fn knows(&self, ip: IpAddr, hardware: &str) {
         self.ip(&["neighbour", "add", &ip.to_string(), "lladdr", hardware, "dev", self.device]);
     }
 

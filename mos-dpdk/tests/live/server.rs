@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
 /// A server of one page.
@@ -12,9 +12,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves `body` on a port of `host` until the test ends.
-    pub(crate) fn start(host: &Host, port: u16, body: Vec<u8>) -> Self {
-        let listener = host.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    /// Serves `body` at an address of `host` until the test ends.
+    pub(crate) fn start(host: &Host, address: SocketAddr, body: Vec<u8>) -> Self {
+        let listener = host.inside(|| TcpListener::bind(address).unwrap());
         let (sender, clients) = channel();
         std::thread::spawn(move || {
             for (stream, client) in std::iter::from_fn(|| listener.accept().ok()) {
