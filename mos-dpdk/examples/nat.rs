@@ -19,6 +19,8 @@ use std::time::Duration;
 const TIME_WAIT: Duration = Duration::from_secs(120);
 /// The port of the bridge that the inner hosts are at.
 const LEFT: u16 = 0;
+/// In the place of a port: somebody outside connects to somebody inside, which passes as it is.
+const UNTRANSLATED: usize = 1 << 16;
 
 #[derive(Parser)]
 struct Args {
@@ -41,20 +43,24 @@ fn on_packet(ctx: &mut Context<'_, App>) {
     }
 }
 
-/// The socket's word is the port of its connection.
+/// The socket's word is the port of its connection, 0 before its first packet.
 fn translate(ctx: &mut Context<'_, App>) -> Option<()> {
     let (from, came_by) = (ctx.side()?, ctx.packet()?.frame.port);
     let (app, mut monitor) = ctx.split().ok()?;
     let (client, server) = (monitor.address(Side::Client).ok()?, monitor.address(Side::Server).ok()?);
-    let mut port = u16::try_from(monitor.user().ok()?).ok()?;
-    if port == 0 && came_by != LEFT {
-        return monitor.stop(None).ok(); // somebody outside connects to somebody inside
+    if monitor.user().ok()? == 0 && came_by != LEFT {
+        monitor.set_user(UNTRANSLATED).ok()?;
     }
-    if port == 0 {
-        port = app.free.pop_front()?;
-        monitor.set_user(port.into()).ok()?;
-        let _ = writeln!(std::io::stdout(), "{client} to {server} as {}:{port}", app.address);
-    }
+    let port = match monitor.user().ok()? {
+        UNTRANSLATED => return Some(()),
+        0 => {
+            let port = app.free.pop_front()?;
+            monitor.set_user(port.into()).ok()?;
+            let _ = writeln!(std::io::stdout(), "{client} to {server} as {}:{port}", app.address);
+            port
+        }
+        port => u16::try_from(port).ok()?,
+    };
     let outside = SocketAddr::new(app.address.into(), port);
     let mut edit = ctx.edit().ok()?;
     match from {

@@ -145,10 +145,10 @@ impl Setup {
     }
 }
 
-/// The page of the server, as curl gets it, or curl's exit status.
-fn get(setup: &Setup, server: SocketAddr, seconds: u32) -> Result<Vec<u8>, i32> {
+/// The page of a server, as curl gets it, or curl's exit status.
+fn get(client: &Host, server: SocketAddr, seconds: u32) -> Result<Vec<u8>, i32> {
     let (url, seconds) = (format!("http://{server}/"), seconds.to_string());
-    let output = setup.client.run("curl", &["--silent", "--globoff", "--max-time", &seconds, &url]);
+    let output = client.run("curl", &["--silent", "--globoff", "--max-time", &seconds, &url]);
     if output.status.success() { Ok(output.stdout) } else { Err(output.status.code().unwrap()) }
 }
 
@@ -174,9 +174,9 @@ fn a_firewall_lets_through_what_it_shall() {
             let setup = Setup::new("firewall", &["--rules", rules.to_str().unwrap()], network);
             let open = Server::start(&setup.server, WEB, page.clone());
             let closed = Server::start(&setup.server, OTHER, page.clone());
-            assert!(get(&setup, WEB, 60).unwrap() == page, "{network:?}: another page");
+            assert!(get(&setup.client, WEB, 60).unwrap() == page, "{network:?}: another page");
             assert_eq!(open.clients.recv().unwrap().ip(), CLIENT.v4);
-            assert_eq!(get(&setup, OTHER, 2), Err(TIMED_OUT), "{network:?}");
+            assert_eq!(get(&setup.client, OTHER, 2), Err(TIMED_OUT), "{network:?}");
             assert!(closed.clients.try_recv().is_err());
             let table = setup.end();
             let counts = table.lines().rev().skip(1).take(3).map(|l| l.split_whitespace().nth(1).unwrap());
@@ -195,13 +195,18 @@ fn behind_a_nat_a_page_arrives_and_the_server_sees_the_nat() {
             setup.server.knows(NAT.into(), CLIENT.hardware);
             let server = Server::start(&setup.server, WEB, page.clone());
             for n in 0..3 {
-                assert!(get(&setup, WEB, 60).unwrap() == page, "{network:?}: another page");
+                assert!(get(&setup.client, WEB, 60).unwrap() == page, "{network:?}: another page");
                 assert_eq!(
                     server.clients.recv().unwrap(),
                     SocketAddr::new(NAT.into(), 1025 + n),
                     "{network:?}"
                 );
             }
+            // The other way there is no NAT.
+            let inside = SocketAddr::new(CLIENT.v4.into(), 80);
+            let server = Server::start(&setup.client, inside, page.clone());
+            assert!(get(&setup.server, inside, 60).unwrap() == page, "{network:?}: another page");
+            assert_eq!(server.clients.recv().unwrap().ip(), SERVER.v4);
             let table = setup.end();
             let lines: Vec<&str> = table.lines().collect();
             let own = |line: &str| {
@@ -231,7 +236,7 @@ fn a_page_arrives_with_another_word_in_it() {
         for (network, (to, web)) in networks().flat_map(|network| words.map(|word| (network, word))) {
             let setup = Setup::new("tamper", &["--from", "mountain", "--to", to], network);
             let server = Server::start(&setup.server, web, page.clone().into_bytes());
-            let got = get(&setup, web, 60).unwrap();
+            let got = get(&setup.client, web, 60).unwrap();
             assert!(got == page.replace("mountain", to).into_bytes(), "{to} {network:?}: another page");
             drop(server);
             let printed = setup.end();

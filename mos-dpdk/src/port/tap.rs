@@ -66,8 +66,9 @@ impl Tap {
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(OFlags::NONBLOCK.bits() as c_int);
         let device = options.open("/dev/net/tun")?;
-        // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, which `InterfaceRequest` is in size, alignment (no field of
-        // the part that is used needs more than two octets) and place of the fields; every value of it is one of ours.
+        // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, and that is what `InterfaceRequest` is: in size (asserted above),
+        // in the place of the two fields that count, and the kernel copies it, whatever its alignment. All that may come back
+        // is a value of it. With another layout no device would have the name that the live tests ask for.
         let set = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
         // SAFETY: the request lives until the call returns, and the kernel keeps no pointer to it.
         unsafe { ioctl(&device, set) }?;
