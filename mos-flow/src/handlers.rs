@@ -123,11 +123,6 @@ impl<A, M: Memory> Handlers<A, M> {
         self.sets.step(index)
     }
 
-    #[inline]
-    pub(crate) fn first_child(&self, index: u32) -> Option<u32> {
-        self.sets.first_child(index)
-    }
-
     /// The step below `parent` of an event that was raised.
     pub(crate) fn raised_step(&mut self, parent: u32, event: UserEvent) -> Option<u32> {
         let event = EventId::from(event);

@@ -7,7 +7,6 @@ use crate::event::{Event, EventId, Raised, UserEvent};
 use crate::handlers::{Bound, Call};
 use crate::memory::Memory;
 use crate::packet::Verdict;
-use crate::slab::NONE;
 use crate::socket::SocketId;
 
 /// What does not change while the handlers of a hook are called, and what they decide.
@@ -62,8 +61,11 @@ impl<A, M: Memory> Engine<A, M> {
                 self.visit(below, root, dispatch);
             }
         }
-        let mut below = self.sockets.handlers.first_child(at).unwrap_or(NONE);
-        while let Some(step) = self.sockets.handlers.step(below).filter(|step| !step.entry.raise_only) {
+        let mut below = step.next;
+        while let Some(step) = self.sockets.handlers.step(below)
+            && step.parent == at
+            && !step.entry.raise_only
+        {
             let next = step.sibling;
             self.visit(below, root, dispatch);
             below = next;

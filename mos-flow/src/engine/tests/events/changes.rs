@@ -80,6 +80,24 @@ fn an_active_socket_hears_what_it_registers_for_below_an_event_of_no_interest_be
     assert_eq!(w.take(), ["?1", "?2", "!7"]);
 }
 
+#[test]
+fn who_listens_below_new_data_reads_the_stream() {
+    fn enough(ctx: &mut Context<'_, Log>) -> bool {
+        let info = ctx.monitor().unwrap().stream_info(Side::Server).unwrap();
+        info.next.0 >= 10
+    }
+    let mut w = World::new(Config { retention: Retention::Unread, ..small() });
+    let event = w.engine.define_event(Event::NewData, enough, 0).unwrap();
+    w.engine.register(w.socket, event, Hook::None, read, 0).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    for _ in 0..3 {
+        assert_eq!(text(&w.log.streams.server), "");
+        w.send(&[x.data(Side::Client, b"1234")]);
+    }
+    assert_eq!(text(&w.log.streams.server), "1234".repeat(3), "it was kept for the reader that came late");
+}
+
 /// Registers for the events whose indices are the digits of the word.
 fn register_digits(ctx: &mut Context<'_, Log>) {
     let (socket, mut digits) = (ctx.socket(), ctx.token());
