@@ -46,6 +46,10 @@ fn register(mctx: Mctx, sock: c_int, event: EventId, hook: c_int, cb: Option<Cal
         let socket = desk.control.socket_at(index).ok_or(Errno::BADF)?;
         let hook = hook?;
         let Wanted::Raised(event) = wanted? else { return Ok(0) };
+        // The original has no other hook for it, and programs may try.
+        if event == Event::NewData && hook != Hook::None {
+            return Err(Errno::INVAL);
+        }
         match cb {
             Some(cb) => {
                 let token = desk.app.token_of(cb);

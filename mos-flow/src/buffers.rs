@@ -28,6 +28,23 @@ pub struct StreamBuffer {
     queue: Option<Id>,
 }
 
+/// Octets of a stream that are in order, in the packet at hand and nowhere else, while its receiver's handlers run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lending {
+    pub(crate) flow: Id,
+    /// The side that receives the stream.
+    pub(crate) side: Side,
+    pub(crate) range: Range,
+}
+
+impl Lending {
+    /// The octets, of those that the packet carries.
+    pub(crate) fn octets<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        let len = usize::try_from(self.range.len()).unwrap_or(usize::MAX);
+        payload.get(..len).unwrap_or(payload)
+    }
+}
+
 type Chunks<M> = ChunkPool<<M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
 pub(crate) type Octets<'a, M> = Chunked<'a, <M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
 

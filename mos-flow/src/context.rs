@@ -106,6 +106,14 @@ impl<A, M: Memory> fmt::Debug for Context<'_, A, M> {
     }
 }
 
+impl<'a, A, M: Memory> Context<'a, A, M> {
+    /// What the packet at hand carries, while octets of it are lent.
+    fn payload(&self) -> Option<&'a [u8]> {
+        self.engine.lending?;
+        Some(self.packet?.segment?.captured())
+    }
+}
+
 impl<A, M: Memory> Context<'_, A, M> {
     /// The application's state.
     pub fn app(&mut self) -> &mut A {
@@ -117,7 +125,8 @@ impl<A, M: Memory> Context<'_, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] in a timer's handler, or when the socket was closed during this call.
     pub fn split(&mut self) -> Result<(&mut A, Monitor<'_, A, M>), SocketError> {
-        Ok((&mut *self.app, Monitor::new(self.engine, self.socket)?))
+        let payload = self.payload();
+        Ok((&mut *self.app, Monitor::new(self.engine, self.socket)?.with_payload(payload)))
     }
 
     /// The event; `None` in a timer's handler. Of a user-defined event the built-in one that it lies below.
@@ -234,7 +243,8 @@ impl<A, M: Memory> Context<'_, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] in a timer's handler, or when the socket was closed during this call.
     pub fn monitor(&mut self) -> Result<Monitor<'_, A, M>, SocketError> {
-        Monitor::new(self.engine, self.socket)
+        let payload = self.payload();
+        Ok(Monitor::new(self.engine, self.socket)?.with_payload(payload))
     }
 
     /// Any socket of the engine.
@@ -242,17 +252,20 @@ impl<A, M: Memory> Context<'_, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] when it does not exist.
     pub fn monitor_at(&mut self, socket: SocketId) -> Result<Monitor<'_, A, M>, SocketError> {
-        Monitor::new(self.engine, socket)
+        let payload = self.payload();
+        Ok(Monitor::new(self.engine, socket)?.with_payload(payload))
     }
 
     /// The engine's sockets and timers, for changes that do not concern a packet.
     pub fn control(&mut self) -> Control<'_, A, M> {
-        Control { engine: self.engine }
+        let payload = self.payload();
+        Control { engine: self.engine, payload }
     }
 
     /// The application's state and the engine's sockets and timers, for changes that need both at once.
     pub fn split_control(&mut self) -> (&mut A, Control<'_, A, M>) {
-        (&mut *self.app, Control { engine: self.engine })
+        let payload = self.payload();
+        (&mut *self.app, Control { engine: self.engine, payload })
     }
 }
 
@@ -269,7 +282,7 @@ fn shown<'s, M: Memory>(
 impl<A, M: Memory> Engine<A, M> {
     /// The same as [`Context::control`], between bursts: for code that is to run in both places.
     pub fn control(&mut self) -> Control<'_, A, M> {
-        Control { engine: self }
+        Control { engine: self, payload: None }
     }
 }
 
@@ -277,6 +290,8 @@ impl<A, M: Memory> Engine<A, M> {
 #[derive(Debug)]
 pub struct Control<'a, A: 'static, M: Memory = DefaultMemory> {
     engine: &'a mut Engine<A, M>,
+    /// What the packet at hand carries.
+    payload: Option<&'a [u8]>,
 }
 
 impl<A, M: Memory> Control<'_, A, M> {
@@ -314,7 +329,8 @@ impl<A, M: Memory> Control<'_, A, M> {
     /// # Errors
     /// As there.
     pub fn monitor(&mut self, socket: SocketId) -> Result<Monitor<'_, A, M>, SocketError> {
-        Monitor::new(self.engine, socket)
+        let payload = self.payload;
+        Ok(Monitor::new(self.engine, socket)?.with_payload(payload))
     }
 
     /// See [`Engine::start_timer`].

@@ -15,6 +15,11 @@
 //! hook*. New data is announced once a burst, after its last packet, or earlier when octets that nobody has read
 //! would be pushed out or the connection ends.
 //!
+//! Who listens to new data at the receiver hook is told by each segment that brings some, and reads it there: with
+//! [`Retention::Unread`](crate::Retention) from the packet itself, if it is the next in order and all readers of the stream
+//! do so. Then only what one of them leaves is copied to stream memory, when they have returned. What becomes readable
+//! without a segment (behind a gap, or because the server takes what came with the SYN) they are told after the burst.
+//!
 //! Time is what the frames say. A frame whose time lies a little before an earlier one is taken at the later time; when
 //! time jumps by more than an hour forwards or ten seconds backwards, time-outs go on as if no time had passed; both are
 //! counted. Call [`Engine::handle_timeout`] when no packets come; with a capture file there is no need.
@@ -36,6 +41,8 @@ mod end;
 
 mod gaps;
 
+mod lend;
+
 mod octets;
 
 mod raise;
@@ -55,7 +62,7 @@ mod shifted;
 mod timers;
 
 use crate::alias::{Alias, Aliases};
-use crate::buffers::{Buffers, StreamBuffer};
+use crate::buffers::{Buffers, Lending, StreamBuffer};
 use crate::config::{Config, ConfigError};
 use crate::context::{Handler, Stage, TimerId};
 use crate::defrag::{Defrag, DefragArrays};
@@ -239,6 +246,8 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) clock: Clock,
     /// First and last connection with new data that was not announced.
     pending: (Id, Id),
+    /// Octets that handlers look at in the packet at hand.
+    pub(crate) lending: Option<Lending>,
     /// Connections that had a packet in this burst, and are to rest after it.
     to_settle: heapless::Vec<Id, BURST>,
     /// Connections that are only remembered (see `Config::linger`).
@@ -351,6 +360,7 @@ impl<A, M: Memory> Engine<A, M> {
             stats: Stats::default(),
             clock: Clock::default(),
             pending: (Id::NONE, Id::NONE),
+            lending: None,
             to_settle: heapless::Vec::new(),
             lingering: 0,
             embryonic: 0,

@@ -20,7 +20,8 @@ pub enum Event {
     PacketIn,
     /// The connection's first SYN (`MOS_ON_CONN_START`).
     ConnStart,
-    /// More octets can be read in order (`MOS_ON_CONN_NEW_DATA`). Raised once a burst.
+    /// More octets can be read in order (`MOS_ON_CONN_NEW_DATA`). Raised once a burst at [`Hook::None`]; for each segment
+    /// that brings some, with its packet, at [`Hook::Receiver`].
     NewData,
     /// Something was or will be lost; [`crate::Trouble`] says what (`MOS_ON_ERROR`).
     Error,
@@ -52,7 +53,8 @@ impl Event {
     pub fn is_allowed_at(self, hook: Hook) -> bool {
         match self {
             Event::PacketIn => true,
-            Event::NewData | Event::Error | Event::Orphan => hook == Hook::None,
+            Event::NewData => hook != Hook::Sender,
+            Event::Error | Event::Orphan => hook == Hook::None,
             Event::ConnStart | Event::StateChange | Event::Retransmission | Event::ConnEnd => {
                 hook != Hook::None
             }
@@ -132,7 +134,7 @@ impl From<UserEvent> for EventId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Hook {
-    /// At no packet's side: new data, errors, orphans, raw sockets (`MOS_NULL`).
+    /// At no packet's side: new data of a burst, errors, orphans, raw sockets (`MOS_NULL`).
     None,
     /// After the receiver's state and stream were updated (`MOS_HK_RCV`).
     Receiver,

@@ -119,6 +119,8 @@ pub struct Live {
     pub(crate) previous_pending: Id,
     /// Streams with octets that were not announced yet.
     pub(crate) pending: Sides<bool>,
+    /// Those of them whose octets came with no segment: nobody was told at a hook.
+    pub(crate) belated: Sides<bool>,
     pub(crate) in_pending_list: bool,
     /// First in the list of sockets that wait for octets.
     pub(crate) waits: u32,
@@ -202,6 +204,7 @@ impl Live {
             next_pending: Id::NONE,
             previous_pending: Id::NONE,
             pending: Sides::default(),
+            belated: Sides::default(),
             in_pending_list: false,
             waits: NONE,
             rings: Sides::default(),

@@ -10,6 +10,8 @@ pub mod filter;
 
 mod inject;
 
+pub mod readers;
+
 pub mod script;
 
 pub mod shift;

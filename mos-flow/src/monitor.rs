@@ -1,5 +1,7 @@
 //! [`Monitor`]: one socket, and what can be read and set through it.
 
+mod lent;
+
 mod read;
 
 mod wish;
@@ -50,12 +52,19 @@ pub struct StreamInfo {
 pub struct Monitor<'a, A: 'static, M: Memory = DefaultMemory> {
     engine: &'a mut Engine<A, M>,
     socket: SocketId,
+    /// What the packet at hand carries, of which octets may be lent.
+    payload: Option<&'a [u8]>,
 }
 
 impl<'a, A, M: Memory> Monitor<'a, A, M> {
     pub(crate) fn new(engine: &'a mut Engine<A, M>, socket: SocketId) -> Result<Self, SocketError> {
         engine.sockets.get(socket)?;
-        Ok(Monitor { engine, socket })
+        Ok(Monitor { engine, socket, payload: None })
+    }
+
+    /// The same, while a packet is at hand.
+    pub(crate) fn with_payload(self, payload: Option<&'a [u8]>) -> Self {
+        Monitor { payload, ..self }
     }
 
     /// The socket's handle.
@@ -196,11 +205,12 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     pub fn stream_info(&self, side: Side) -> Result<StreamInfo, SocketError> {
         let stream = self.stream(side)?;
         let window = stream.window();
-        let frags = self.frags(side)?;
+        let (frags, lent) = (self.frags(side)?, self.lent(side)?);
         let edge = |f: Option<Offset>, otherwise: Offset| f.unwrap_or(otherwise);
         Ok(StreamInfo {
             base: stream.base().ok_or(SocketError::NoData)?,
-            head: edge(frags.map(|f| window.head(f)), window.next()),
+            head: lent
+                .map_or_else(|| edge(frags.map(|f| window.head(f)), window.next()), |l| l.range().start),
             next: window.next(),
             top: edge(frags.map(|f| window.top(f)), window.next()),
             midstream: stream.is_midstream(),
@@ -214,6 +224,12 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// As [`Monitor::ppeek`]; [`SocketError::NoData`] when nothing is held.
     pub fn fragments(&self, side: Side, out: &mut [Range]) -> Result<usize, SocketError> {
         let stream = self.stream(side)?;
+        if let Some(lent) = self.lent(side)?.filter(|lent| !lent.range().is_empty()) {
+            return Ok(out.first_mut().map_or(0, |slot| {
+                *slot = lent.range();
+                1
+            }));
+        }
         let frags = self.frags(side)?.ok_or(SocketError::NoData)?;
         let mut n = 0;
         for (slot, range) in out.iter_mut().zip(stream.window().ranges(frags)) {
@@ -232,6 +248,10 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// As [`Monitor::ppeek`].
     pub fn range_at(&self, side: Side, offset: Offset) -> Result<Range, SocketError> {
+        if let Some(lent) = self.lent(side)? {
+            let range = Range { start: offset, ..lent.range() };
+            return lent.range().contains(offset).then_some(range).ok_or(SocketError::NoData);
+        }
         let stream = self.stream(side)?;
         let frags = self.frags(side)?.ok_or(SocketError::NoData)?;
         stream.window().lookup(frags, offset).map_err(|_| SocketError::NoData)
@@ -250,6 +270,10 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
             return self.stream(side).map(|_| 0);
         }
         let range = self.range_at(side, offset)?;
+        if let Some(lent) = self.lent(side)? {
+            let (place, octets) = (buf.iter_mut(), lent.piece(range));
+            return Ok(place.zip(octets).map(|(to, from)| *to = *from).count());
+        }
         Ok(self.engine.buffers.copy(self.buffer(side)?, range, buf))
     }
 
@@ -259,7 +283,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// As [`Monitor::ppeek`], but for [`SocketError::NoData`].
     pub fn piece(&self, side: Side, range: Range) -> Result<&[u8], SocketError> {
         match self.range_at(side, range.start) {
-            Ok(held) => Ok(self.engine.buffers.piece(self.buffer(side)?, held.intersection(range))),
+            Ok(held) => self.piece_of(side, held.intersection(range)),
             Err(SocketError::NoData) => Ok(&[]),
             Err(e) => Err(e),
         }

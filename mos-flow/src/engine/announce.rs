@@ -43,38 +43,68 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Announces the new data of one stream, now.
     pub(super) fn announce_side(&mut self, id: Id, side: Side, app: &mut A) {
-        let Some(live) = self.flows.live_mut(id) else { return };
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let (news, belated) =
+            (core::mem::take(&mut live.pending[side]), core::mem::take(&mut live.belated[side]));
         // A server that has forgotten the request has no stream.
-        let exists = live.conn.state(side) != State::Listen;
-        let (news, waited) = (core::mem::take(&mut live.pending[side]) && exists, live.waits != NONE);
+        let news = news && live.conn.state(side) != State::Listen;
+        let waited = live.waits != NONE;
+        if !news && !waited {
+            return;
+        }
+        let listens = |hook: Hook| flow.interest[hook as usize].has(Event::NewData);
+        let heard = waited || listens(Hook::None) || belated && listens(Hook::Receiver);
         if news {
             self.count_events(EventSet::of(Event::NewData));
         }
-        let Some(flow) = self.flows.get(id).filter(|_| news || waited) else { return };
-        if waited || flow.interest[Hook::None as usize].has(Event::NewData) {
-            let mut next = self.first_watcher(flow, true);
-            while let Some(index) = next {
-                self.announce_to(id, index, (side, news), app);
-                next = self.watcher_after(id, index, true);
-            }
+        let mut next = self.flows.get(id).filter(|_| heard).and_then(|flow| self.first_watcher(flow, true));
+        while let Some(index) = next {
+            self.announce_to(id, index, side, [news, belated], app);
+            next = self.watcher_after(id, index, true);
         }
         self.release_read(id, side);
     }
 
-    /// Tells one socket, if there is news and it does not wait for more, or if what it waits for is there.
-    fn announce_to(&mut self, id: Id, index: u32, (side, news): (Side, bool), app: &mut A) {
-        let what = Raise::one(Hook::None, Some(side), Event::NewData);
-        let mut tell = self.take_wait(id, index, side).is_some_and(|due| news || due);
-        while tell && let Some(socket) = self.sockets.at(index).filter(|socket| socket.wishes[side].events())
-        {
+    /// Tells one socket, if there is news (for each hook) and it does not wait for more, or if what it waits for is there.
+    fn announce_to(&mut self, id: Id, index: u32, side: Side, news: [bool; 2], app: &mut A) {
+        let (mut due, mut news) = match self.take_wait(id, index, side) {
+            Some(due) => (due, news),
+            None => return,
+        };
+        while due || news != [false; 2] {
+            let Some(socket) = self.sockets.at(index).filter(|s| s.wishes[side].events()) else { return };
             let before = socket.cursor(side);
             let Some(socket) = self.sockets.id_at(index) else { return };
-            let _ = self.raise_at(socket, what, &mut Sight::of(None), app);
+            for (hook, _) in [Hook::None, Hook::Receiver].into_iter().zip(news).filter(|(_, new)| *new || due)
+            {
+                let what = Raise::one(hook, Some(side), Event::NewData);
+                let _ = self.raise_at(socket, what, &mut Sight::of(None), app);
+            }
             // Who read something and waits for what is there already is told of it now. Without progress: after the
             // next burst, or it would be told for ever.
             let read = self.sockets.at(index).is_some_and(|socket| socket.cursor(side) > before);
-            tell = read && self.take_wait(id, index, side) == Some(true);
+            due = read && self.take_wait(id, index, side) == Some(true);
+            news = [false; 2];
         }
+    }
+
+    /// What a socket hears of events at a hook: no new data while it waits for more.
+    pub(super) fn unless_waiting(&mut self, id: Id, index: u32, mut what: Raise) -> Raise {
+        if let Some(side) = what.side.filter(|_| what.events.has(Event::NewData))
+            && self.flows.live(id).is_some_and(|live| live.waits != NONE)
+            && self.take_wait(id, index, side).is_none()
+        {
+            what.events.remove(Event::NewData);
+        }
+        what
+    }
+
+    /// Whether somebody is told at the receiver's hook of what a segment brought in order.
+    pub(super) fn tells_at_once(&mut self, id: Id, to: Side, advanced: u64) -> bool {
+        let Some((flow, live)) = self.flows.both_mut(id).filter(|_| advanced > 0) else { return false };
+        let told = flow.is_buffered(to) && flow.interest[Hook::Receiver as usize].has(Event::NewData);
+        live.belated[to] &= !told;
+        told
     }
 
     /// Ends the wait of a socket when the stream stands where it has to. `None` when it waits on; otherwise whether it did
@@ -143,6 +173,14 @@ impl<A, M: Memory> Engine<A, M> {
             next = self.watcher_after(id, index, true);
         }
         self.enqueue(id);
+    }
+
+    /// Remembers that a stream has new octets to announce that came with no segment of their own.
+    pub(super) fn note_belated(&mut self, id: Id, side: Side) {
+        self.note_new_data(id, side);
+        if let Some(live) = self.flows.live_mut(id) {
+            live.belated[side] = true;
+        }
     }
 
     /// Remembers that a stream has new octets to announce.

@@ -87,7 +87,7 @@ impl<A, M: Memory> Engine<A, M> {
         if let Some(live) = self.flows.live_mut(id) {
             self.aliases.remove(core::mem::replace(&mut live.alias, Id::NONE));
             self.shifts.remove(core::mem::replace(&mut live.shifts, Id::NONE));
-            live.pending = Sides::default();
+            (live.pending, live.belated) = (Sides::default(), Sides::default());
             live.pinned = false;
             Side::BOTH.into_iter().for_each(|side| self.waits.clear_side(&mut live.waits, side));
         }

@@ -68,10 +68,9 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     fn skip_gap(&mut self, id: Id, side: Side, view: Option<PacketRef<'_>>, app: &mut A) {
-        if self.hole(id, side).is_none() {
-            return;
-        }
+        let Some(hole) = self.hole(id, side) else { return };
         self.announce_side(id, side, app);
+        self.warn_before_gap(id, side, hole.end, view, app);
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         let (conn, buffered, policy) = (&mut live.conn, flow.is_buffered(side), flow.overlap[side]);
         let skipped = match self.buffers.with(live.buffers[side], policy, |b| conn.skip(side, Some(b))) {
@@ -91,7 +90,7 @@ impl<A, M: Memory> Engine<A, M> {
             self.raise_quiet(id, what, view, app);
         }
         if more {
-            self.note_new_data(id, side);
+            self.note_belated(id, side);
             self.trim(id, side, view, app);
         }
     }

@@ -184,7 +184,7 @@ impl<A, M: Memory> Engine<A, M> {
         let octets = if kept { stream.window().run().len() } else { stream.next().0 };
         self.stats.stream_octets += octets;
         if kept && octets > 0 {
-            self.note_new_data(id, Side::Server);
+            self.note_belated(id, Side::Server);
         }
     }
 
@@ -192,7 +192,7 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn forget_stream(&mut self, id: Id, side: Side) {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
-        live.pending[side] = false;
+        (live.pending[side], live.belated[side]) = (false, false);
         live.timers.forget_hole(side);
         let first = flow.first_socket;
         let mut next = first;

@@ -100,9 +100,11 @@ impl<A, M: Memory> Engine<A, M> {
             let watches = |socket: &Socket| what.side.is_none_or(|side| socket.wishes[side].events());
             if self.sockets.at(index).is_some_and(watches)
                 && let Some(socket) = self.sockets.id_at(index)
-                && self.raise_at(socket, what, sight, app) == Verdict::Drop
             {
-                verdict = Verdict::Drop;
+                let what = self.unless_waiting(flow, index, what);
+                if self.raise_at(socket, what, sight, app) == Verdict::Drop {
+                    verdict = Verdict::Drop;
+                }
             }
             next = self.watcher_after(flow, index, in_order);
         }
@@ -273,9 +275,9 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// A socket reads a stream when it is told of new data or errors, or has read before.
-    fn is_reader(&self, socket: &Socket, side: Side) -> bool {
+    pub(super) fn is_reader(&self, socket: &Socket, side: Side) -> bool {
         let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
-        let listens = !self.sockets.wanted(socket, Hook::None, told).is_empty();
+        let listens = !self.sockets.wanted(socket, Hook::None, told).is_empty() || self.reads_at_once(socket);
         let wishes = socket.wishes[side];
         wishes.events() && wishes.octets() && (listens || socket.cursor(side) > Offset::ZERO)
     }
@@ -284,7 +286,8 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn lowest_cursor(&self, id: Id, side: Side) -> Option<Offset> {
         let flow = self.flows.get(id)?;
         let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
-        if !flow.is(Mark::Read) && (flow.interest[Hook::None as usize] & told).is_empty() {
+        let at_once = flow.interest[Hook::Receiver as usize].has(Event::NewData);
+        if !flow.is(Mark::Read) && !at_once && (flow.interest[Hook::None as usize] & told).is_empty() {
             return None;
         }
         let sockets = self.watchers(id).filter_map(|index| self.sockets.at(index));

@@ -15,17 +15,58 @@ impl<A, M: Memory> Engine<A, M> {
     /// larger.
     pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketRef<'_>>, app: &mut A) {
         let Some(mut lost) = self.too_old(id, to) else { return };
-        if self.lowest_cursor(id, to).is_some_and(|cursor| cursor < lost.end) {
-            self.hurry(id, to, lost.end);
-            self.announce_side(id, to, app);
-            self.warn_of_overrun(id, to, lost, view, app);
+        if self.warn_of_loss(id, to, lost, view, app) {
             let Some(still) = self.too_old(id, to) else { return };
             lost.end = lost.end.min(still.end); // nobody was warned of more
         }
-        let unread = self.lowest_cursor(id, to).map_or(0, |cursor| lost.end.since(cursor.max(lost.start)));
-        self.stats.overrun_octets += unread;
+        self.count_overrun(id, to, lost);
         if let Some(live) = self.flows.live_mut(id) {
             self.buffers.release(live.buffers[to], &mut live.conn, to, lost.end);
+        }
+    }
+
+    /// Whoever has not read octets that are about to go is told of new data first, if that was not announced yet, and
+    /// then of the loss. Returns whether there was somebody.
+    fn warn_of_loss(
+        &mut self,
+        id: Id,
+        side: Side,
+        lost: Range,
+        view: Option<PacketRef<'_>>,
+        app: &mut A,
+    ) -> bool {
+        let unread = self.lowest_cursor(id, side).is_some_and(|cursor| cursor < lost.end);
+        if unread {
+            self.hurry(id, side, lost.end);
+            self.announce_side(id, side, app);
+            self.warn_of_overrun(id, side, lost, view, app);
+        }
+        unread
+    }
+
+    /// Counts octets that go although somebody has not read them.
+    fn count_overrun(&mut self, id: Id, side: Side, lost: Range) {
+        let cursor = self.lowest_cursor(id, side);
+        self.stats.overrun_octets += cursor.map_or(0, |cursor| lost.end.since(cursor.max(lost.start)));
+    }
+
+    /// A gap that ends at `end` is to be skipped: what lies so far before it that no window reaches over both will go.
+    pub(super) fn warn_before_gap(
+        &mut self,
+        id: Id,
+        side: Side,
+        end: Offset,
+        view: Option<PacketRef<'_>>,
+        app: &mut A,
+    ) {
+        let Some(live) = self.flows.live(id) else { return };
+        let (window, frags) = (live.conn.stream(side).window(), self.buffers.frags(live.buffers[side]));
+        let Some(frags) = frags else { return };
+        let kept = window.top(frags).max(end).0.saturating_sub(window.cap().into());
+        let lost = Range { start: window.head(frags), end: Offset(kept).min(window.next()) };
+        if !lost.is_empty() {
+            self.warn_of_loss(id, side, lost, view, app);
+            self.count_overrun(id, side, lost);
         }
     }
 
@@ -104,7 +145,7 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.set(Mark::buffered(side), false);
         if let Some(live) = self.flows.live_mut(id) {
-            live.pending[side] = false;
+            (live.pending[side], live.belated[side]) = (false, false);
             live.rings[side] = None;
             self.waits.clear_side(&mut live.waits, side);
         }

@@ -4,7 +4,7 @@ use super::raise::Raise;
 use super::{Engine, Passage, shifted};
 use crate::context::{Stage, Trouble};
 use crate::event::{Event, EventSet, Hook};
-use crate::flow::{EndReason, Live, Mark};
+use crate::flow::{EndReason, Flow, Live, Mark};
 use crate::memory::Memory;
 use crate::packet::{PacketRef, Verdict};
 use crate::reason::DropReason;
@@ -182,8 +182,9 @@ impl<A, M: Memory> Engine<A, M> {
         app: &mut A,
     ) {
         let (to, segment) = (!from, passage.segment);
-        let arrival = self.before_store(id, from, passage, app);
-        let report = self.store(id, to, segment);
+        let lends = self.can_lend(id, to, sent, segment);
+        let arrival = if lends { Arrival::default() } else { self.before_store(id, from, passage, app) };
+        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment) };
         self.account(id, to, &arrival, &report);
         if report.fin {
             self.hurry(id, to, Offset(u64::MAX));
@@ -193,11 +194,16 @@ impl<A, M: Memory> Engine<A, M> {
         }
         // Repeated octets were told before they were stored; a repeated SYN or FIN is told now.
         let again = arrival.retransmission && segment.payload_len == 0;
+        let news = self.tells_at_once(id, to, report.data.advanced);
         let events = EventSet::of(Event::PacketIn)
             .with_if(report.started, Event::ConnStart)
+            .with_if(news, Event::NewData)
             .with_if(self.has_moved(id, to, &mut known), Event::StateChange)
             .with_if(again, Event::Retransmission);
         self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
+        if news {
+            self.take_back(id, to, passage, app);
+        }
         if self.has_moved(id, from, &mut known) {
             // The receiver dropped what was taken for the sender's FIN.
             let back = Raise::one(Hook::Receiver, Some(from), Event::StateChange);
@@ -266,7 +272,12 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.late_octets += report.late;
         self.stats.odd.add_all(report.odd);
         self.count_arrival(arrival);
-        if data.advanced > 0 && self.flows.get(id).is_some_and(|flow| flow.is_buffered(to)) {
+        // What is read in the packet is announced after the burst only if somebody listens then.
+        let told_later = |flow: &Flow| {
+            let listens = flow.interest[Hook::None as usize].has(Event::NewData);
+            flow.is_buffered(to) && (listens || self.lending.is_none())
+        };
+        if data.advanced > 0 && self.flows.get(id).is_some_and(told_later) {
             self.note_new_data(id, to);
         }
     }

@@ -91,7 +91,9 @@ impl World {
     fn register_everywhere(&mut self, socket: SocketId, handler: Handler<Log>, token: usize) {
         for event in Event::ALL {
             for hook in Hook::ALL {
-                if event.is_allowed_at(hook) && (event != Event::PacketIn || hook != Hook::None) {
+                let rare =
+                    matches!((event, hook), (Event::PacketIn, Hook::None) | (Event::NewData, Hook::Receiver));
+                if event.is_allowed_at(hook) && !rare {
                     self.engine.register(socket, event, hook, handler, token).unwrap();
                 }
             }

@@ -7,6 +7,12 @@ use core::ops::{BitAnd, BitOr, BitOrAssign};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct EventSet(u8);
 
+impl From<Event> for EventSet {
+    fn from(event: Event) -> Self {
+        EventSet::of(event)
+    }
+}
+
 impl EventSet {
     /// No event.
     pub const NONE: EventSet = EventSet(0);

@@ -12,6 +12,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     /// What this socket's cursor will find on `side`.
     pub(super) fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
         let cursor = self.cursor(side)?;
+        if let Some(lent) = self.lent(side)? {
+            return Ok(lent.next_for(cursor));
+        }
         let stream = self.stream(side)?;
         let window = stream.window();
         Ok(match self.frags(side)? {
@@ -75,9 +78,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
             }
             Next::Empty => return Ok(Peek::Empty),
         };
-        let (buffer, mut at) = (self.buffer(side)?, range.start);
+        let mut at = range.start;
         while at < range.end {
-            let piece = self.engine.buffers.piece(buffer, Range { start: at, end: range.end });
+            let piece = self.piece_of(side, Range { start: at, end: range.end })?;
             if piece.is_empty() {
                 break;
             }
@@ -131,7 +134,7 @@ impl<A, M: Memory> Monitor<'_, A, M> {
             let end = match self.next_for_cursor(side)? {
                 Next::Data(range) => {
                     let range = Range { end: range.end.min(limit), ..range };
-                    let piece = self.engine.buffers.piece(self.buffer(side)?, range);
+                    let piece = self.piece_of(side, range)?;
                     let read = Range::at(range.start, piece.len() as u64);
                     f(read, piece);
                     read.end

@@ -55,8 +55,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn listen(engine: &mut Engine<App>) -> Result<(), mos_flow::SocketError> {
     let socket = engine.open(SocketKind::Stream)?;
     for event in Event::ALL {
-        // Packets of connections have two hooks; the one without a side is for raw sockets.
-        let hooks = Hook::ALL.into_iter().filter(|h| event != Event::PacketIn || *h != Hook::None);
+        // Packets of connections have two hooks; the one without a side is for raw sockets. New data is told once a burst.
+        let hooks = Hook::ALL.into_iter().filter(|hook| match event {
+            Event::PacketIn => *hook != Hook::None,
+            Event::NewData => *hook == Hook::None,
+            _ => true,
+        });
         for hook in hooks.filter(|h| event.is_allowed_at(*h)) {
             engine.register(socket, event, hook, on_event, 0)?;
         }

@@ -1,5 +1,6 @@
 //! What readers ask of streams: which copy is kept, how much, from where on, and when they are told.
 
+mod lent;
 mod wait;
 
 use super::*;

@@ -1,0 +1,97 @@
+//! Octets that readers look at where they lie in the packet: what is in order and was read by all when its handlers
+//! return is never copied.
+
+use super::{Engine, Passage};
+use crate::buffers::Lending;
+use crate::config::Retention;
+use crate::context::Trouble;
+use crate::event::{Event, Hook};
+use crate::memory::Memory;
+use crate::slab::Id;
+use crate::socket::Socket;
+use ringbuf_core::Range;
+use tcp_reasm::{Flags, NO_BUFFER, Report, Segment, Sent, Side};
+
+impl<A, M: Memory> Engine<A, M> {
+    /// Whether the octets of a segment may be lent instead of stored: they are the next in order, nothing is held of the
+    /// stream, and whoever reads it looks when a segment comes.
+    pub(super) fn can_lend(&self, id: Id, to: Side, sent: &Sent, segment: &Segment<'_>) -> bool {
+        let whole = segment.payload_len > 0 && segment.captured().len() == segment.payload_len as usize;
+        let odd = sent.left_out || segment.flags.any(Flags::SYN | Flags::RST | Flags::URG);
+        if self.config.retention != Retention::Unread || !whole || odd {
+            return false;
+        }
+        let Some((flow, live)) = self.flows.both(id) else { return false };
+        if !flow.interest[Hook::Receiver as usize].has(Event::NewData) || !flow.is_buffered(to) {
+            return false;
+        }
+        let stream = live.conn.stream(to);
+        live.buffers[to].is_none()
+            && !self.is_changed(live)
+            && !live.conn.has_undecided_syn_data()
+            && stream.base().is_some()
+            && stream.acked() <= stream.next()
+            && stream.position(segment.data_seq()) == stream.next().0.cast_signed()
+            && self.all_read_at_once(id, to)
+    }
+
+    /// Whether somebody reads a stream when its segments come, and everybody who reads it does so.
+    fn all_read_at_once(&self, id: Id, side: Side) -> bool {
+        let mut any = false;
+        for socket in self.watchers(id).filter_map(|index| self.sockets.at(index)) {
+            let at_once = self.reads_at_once(socket);
+            if !at_once && self.is_reader(socket, side) {
+                return false;
+            }
+            any |= at_once && self.is_reader(socket, side);
+        }
+        any
+    }
+
+    /// Whether a socket is told of new data when a segment comes.
+    pub(super) fn reads_at_once(&self, socket: &Socket) -> bool {
+        !self.sockets.wanted(socket, Hook::Receiver, Event::NewData.into()).is_empty()
+    }
+
+    /// Moves a stream over the octets of a segment without storing them. They are lent until [`Engine::take_back`].
+    pub(super) fn lend(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
+        let Some(live) = self.flows.live_mut(id) else { return Report::default() };
+        let report = live.conn.received(to, segment, NO_BUFFER);
+        if !report.in_order.is_empty() {
+            self.lending = Some(Lending { flow: id, side: to, range: report.in_order });
+        }
+        report
+    }
+
+    /// The handlers of a segment have returned: what somebody left of lent octets is stored, and what all have read of
+    /// stored ones goes, so that the next ones can be lent.
+    pub(super) fn take_back(&mut self, id: Id, to: Side, passage: &Passage<'_, M>, app: &mut A) {
+        let Some(lending) = self.lending else { return self.release_read(id, to) };
+        if let Some(cursor) = self.lowest_cursor(id, to) {
+            let range = lending.range;
+            let unread = Range { start: cursor.max(range.start), ..range };
+            let octets = lending.octets(passage.segment.captured());
+            let read = usize::try_from(unread.start.since(range.start)).unwrap_or(usize::MAX);
+            self.keep(id, to, octets.get(read..).unwrap_or_default(), passage, app);
+        }
+        self.lending = None;
+    }
+
+    /// Stores the last octets of a stream, of which nothing is held.
+    fn keep(&mut self, id: Id, to: Side, octets: &[u8], passage: &Passage<'_, M>, app: &mut A) {
+        let buffered = self.flows.get(id).is_some_and(|flow| flow.is_buffered(to));
+        if octets.is_empty() || !buffered {
+            return;
+        }
+        self.open_buffer(id, to, passage.segment, app);
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let (conn, policy) = (&mut live.conn, flow.overlap[to]);
+        let kept = self.buffers.with(live.buffers[to], policy, |b| conn.hold(to, octets, b).is_ok());
+        if kept != Some(true) {
+            let octets = octets.len() as u64;
+            self.stats.refused_octets += octets;
+            self.close_if_empty(id, to);
+            self.raise_trouble(id, to, Trouble::NoMemory { octets }, Some(passage.view), app);
+        }
+    }
+}
