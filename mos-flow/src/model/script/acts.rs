@@ -229,7 +229,7 @@ fn open(ctx: &mut Context<'_, App>, kind: SocketKind) -> Result<(), SocketError>
     let socket = ctx.control().open(kind)?;
     ctx.app().sockets.push(socket);
     for event in Event::ALL {
-        for hook in Hook::ALL.into_iter().filter(|hook| event.is_allowed_at(*hook)) {
+        for hook in Hook::ALL.into_iter().filter(|hook| super::is_told(event, *hook)) {
             ctx.control().register(socket, event, hook, act, 0)?;
         }
     }
@@ -252,7 +252,7 @@ fn stop(ctx: &mut Context<'_, App>, which: u8, side: Option<Side>) -> Result<(),
 /// Reads what is new; at the end of a connection the rest.
 fn follow(ctx: &mut Context<'_, App>, event: Event, side: Side) {
     let socket = ctx.socket();
-    if event == Event::NewData && ctx.app().gentle {
+    if event == Event::NewData && ctx.hook() == Hook::None && ctx.app().gentle {
         let next = ctx.monitor().unwrap().stream_info(side).unwrap().next;
         let told = &mut ctx.app().told;
         let before = told.iter().rev().find(|told| (told.0, told.1) == (socket, side));
