@@ -14,6 +14,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("filter_tree", mos_flow::model::filter::run),
     ("hostile", tcp_reasm::model::hostile::run),
     ("overlap", ringbuf_core::model::policy::run),
+    ("readers", mos_flow::model::readers::run),
     ("reasm", tcp_reasm::model::run),
     ("ring", ringbuf_core::model::run),
     ("script", mos_flow::model::script::run),
