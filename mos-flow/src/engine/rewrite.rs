@@ -80,7 +80,7 @@ impl<A, M: Memory> Engine<A, M> {
         id: Id,
         from: Side,
         (passage, mut edited): (&mut Passage<'_, M>, EditBuffer<M>),
-        sent: (&Sent, Sides<State>),
+        sent: (&Sent, [Sides<State>; 2]),
         app: &mut A,
     ) {
         edited.finish(passage.view);

@@ -77,11 +77,12 @@ impl<A, M: Memory> Engine<A, M> {
     /// A segment that its receiver does not take: only seen, by both hooks.
     fn refuse(&mut self, id: Id, from: Side, anomaly: Anomaly, passage: &mut Passage<'_, M>, app: &mut A) {
         let (to, segment, seen) = (!from, passage.segment, EventSet::of(Event::PacketIn));
-        let mut known = self.states(id);
         self.raise(id, Raise::at(Hook::Sender, from, seen), from, passage, app);
 
         let Some(live) = self.flows.live_mut(id) else { return };
+        let before = live.conn.state(to);
         live.conn.note_refused(from, segment, anomaly);
+        let moved = live.conn.state(to) != before;
         // What came before is no anomaly, although the receiver has no use for it. PAWS drops copies that were delayed.
         let old = anomaly == Anomaly::OldSegment;
         let late = old || anomaly == Anomaly::Paws;
@@ -97,20 +98,8 @@ impl<A, M: Memory> Engine<A, M> {
             self.raise_window(id, to, passage, app);
         }
         self.raise_retransmission(id, from, &arrival, passage, app);
-        let events = seen.with_if(self.has_moved(id, to, &mut known), Event::StateChange);
+        let events = seen.with_if(moved, Event::StateChange);
         self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
-    }
-
-    fn states(&self, id: Id) -> Sides<State> {
-        let live = self.flows.live(id);
-        Sides::from_fn(|side| live.map_or(State::Closed, |live| live.conn.state(side)))
-    }
-
-    /// Whether a side is in another state than is known; then that is known.
-    fn has_moved(&self, id: Id, side: Side, known: &mut Sides<State>) -> bool {
-        let Some(live) = self.flows.live(id) else { return false };
-        let state = live.conn.state(side);
-        core::mem::replace(&mut known[side], state) != state
     }
 
     /// Payload beyond the window that its receiver advertised.
@@ -130,12 +119,14 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     fn accept(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
-        let (segment, mut known) = (passage.segment, self.states(id));
+        let segment = passage.segment;
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        let before = live.conn.space(from).snd_nxt();
+        let mark = live.conn.space(from).snd_nxt();
         let shifts = self.shifts.get(live.shifts);
         passage.stage = Stage::Sender { flow: id, from, sent: sent_before(live, from, segment, shifts) };
+        let before = Sides::from_fn(|side| live.conn.state(side));
         let sent = live.conn.sent(from, segment);
+        let between = Sides::from_fn(|side| live.conn.state(side));
         if from == Side::Server {
             flow.set(Mark::Answered, true);
         }
@@ -149,20 +140,20 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let events = EventSet::of(Event::PacketIn)
             .with_if(sent.started, Event::ConnStart)
-            .with_if(self.has_moved(id, from, &mut known), Event::StateChange);
+            .with_if(between[from] != before[from], Event::StateChange);
         self.raise(id, Raise::at(Hook::Sender, from, events), from, passage, app);
         passage.stage = Stage::Loose;
         if first {
             self.note_alias(id, passage);
         }
         if passage.verdict == Verdict::Drop {
-            self.note_dropped(id, from, passage.segment, before);
+            self.note_dropped(id, from, passage.segment, mark);
             return self.raise_dropped(id, from, passage, app);
         }
         self.note_forwarded(id, from, passage);
         match passage.edited.take() {
-            Some(edited) => self.receive_edited(id, from, (passage, edited), (&sent, known), app),
-            None => self.receive(id, from, passage, (&sent, known), app),
+            Some(edited) => self.receive_edited(id, from, (passage, edited), (&sent, [before, between]), app),
+            None => self.receive(id, from, passage, (&sent, [before, between]), app),
         }
     }
 
@@ -172,13 +163,13 @@ impl<A, M: Memory> Engine<A, M> {
         self.raise(id, Raise::at(Hook::Receiver, !from, seen), from, passage, app);
     }
 
-    /// The receiver gets the segment. With what the sender's part of it was, and the states that were told last.
+    /// The receiver gets the segment. With what the sender's part of it was, and the states before and after that.
     pub(super) fn receive(
         &mut self,
         id: Id,
         from: Side,
         passage: &mut Passage<'_, M>,
-        (sent, mut known): (&Sent, Sides<State>),
+        (sent, [before, between]): (&Sent, [Sides<State>; 2]),
         app: &mut A,
     ) {
         let (to, segment) = (!from, passage.segment);
@@ -198,18 +189,31 @@ impl<A, M: Memory> Engine<A, M> {
         let events = EventSet::of(Event::PacketIn)
             .with_if(report.started, Event::ConnStart)
             .with_if(news, Event::NewData)
-            .with_if(self.has_moved(id, to, &mut known), Event::StateChange)
+            .with_if(report.state.unwrap_or(between[to]) != before[to], Event::StateChange)
             .with_if(again, Event::Retransmission);
         self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
         if news {
             self.take_back(id, to, passage, app);
         }
-        if self.has_moved(id, from, &mut known) {
-            // The receiver dropped what was taken for the sender's FIN.
+        if report.odd.has(Anomaly::FinOverrun) {
+            self.raise_fin_void(id, from, between[from], passage, app);
+        }
+        self.after_store(id, to, &report, passage.view, app);
+    }
+
+    /// The receiver dropped what was taken for the sender's FIN, so that its sender has not ended.
+    fn raise_fin_void(
+        &mut self,
+        id: Id,
+        from: Side,
+        before: State,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) {
+        if self.flows.live(id).is_some_and(|live| live.conn.state(from) != before) {
             let back = Raise::one(Hook::Receiver, Some(from), Event::StateChange);
             self.raise(id, back, from, passage, app);
         }
-        self.after_store(id, to, &report, passage.view, app);
     }
 
     /// A connection whose SYN was not seen starts with the first segment that was.
