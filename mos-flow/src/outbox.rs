@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(all(&out, a), [b"a", b"c"]);
         assert_eq!(all(&out, b), [b"b"]);
         out.begin_burst();
-        assert!(all(&out, a).is_empty() && out.frames.len() == 0);
+        assert!(all(&out, a).is_empty() && out.frames.is_empty());
     }
 
     #[test]

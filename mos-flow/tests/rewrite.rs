@@ -241,7 +241,7 @@ impl Bad {
                 n if n < 3 * self.loss => out.extend([packet.clone(), packet]),
                 _ => out.push(packet),
             }
-            if self.random() % 3 == 0 {
+            if self.random().is_multiple_of(3) {
                 out.extend(self.waiting.pop_front());
             }
         }
@@ -360,7 +360,7 @@ fn in_peace() {
 /// What a host says: every third octet is one of those that change.
 fn text(len: usize, seed: u32) -> Vec<u8> {
     let mut bad = Bad { state: seed.into(), loss: 0, waiting: VecDeque::new() };
-    let mut octet = || if bad.random() % 3 == 0 { bad.random() % 26 } else { bad.random() % 256 };
+    let mut octet = || if bad.random().is_multiple_of(3) { bad.random() % 26 } else { bad.random() % 256 };
     (0..len).map(|_| octet() as u8).collect()
 }
 

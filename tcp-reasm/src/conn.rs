@@ -202,9 +202,9 @@ impl Conn {
     /// not got it yet. For middleboxes that change what they forward, and follow connections as the receivers count.
     pub fn stretch(&mut self, from: Side, growth: i32) {
         let space = &mut self.sides[from];
-        let moved = |seq: SeqNum| SeqNum(seq.0.wrapping_add_signed(growth));
-        space.snd_nxt = moved(space.snd_nxt);
-        space.set_fin(space.fin().map(moved));
+        for number in [&mut space.snd_nxt, &mut space.fin].into_iter().take(1 + usize::from(space.has_fin)) {
+            *number = SeqNum(number.0.wrapping_add_signed(growth));
+        }
     }
 
     /// Holds `data`, the last octets of the stream to `side` that are in order, of which nothing is held: they were

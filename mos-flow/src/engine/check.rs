@@ -50,6 +50,7 @@ impl<A, M: Memory> Engine<A, M> {
         assert_eq!(self.stats.flows - self.stats.flows_ended, self.flow_count() as u64, "flows are counted");
         let f = &self.stats.fragments;
         assert_eq!(f.fragments, f.held + f.complete + f.dropped.total(), "fragments are counted");
+        assert!(self.aliases.len() <= count.awake, "an alias belongs to a connection that is awake");
         self.sockets.check();
         #[cfg(feature = "alloc")]
         for (id, users) in self.sockets.handlers.closures.users() {

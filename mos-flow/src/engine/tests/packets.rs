@@ -131,7 +131,7 @@ fn what_is_dropped_in_the_senders_hook_never_arrives() {
     assert_eq!(text(&w.log.streams.server), "", "there is a hole where it was");
     assert_eq!(w.take(), ["dropped", "bad ", "good"], "the receiver's hook sees the packet");
     w.log.lines.push("once".into());
-    assert_eq!(w.pass(&[bad.clone()]), [[bad]]);
+    assert_eq!(w.pass(core::slice::from_ref(&bad)), [[bad]]);
     assert_eq!(text(&w.log.streams.server), "bad good");
     assert_eq!(w.take(), ["once", "bad "], "it arrives for the first time");
 }
@@ -150,7 +150,7 @@ fn a_connection_whose_syn_was_dropped_begins_with_the_next_one() {
     w.on(Event::NewData, Hook::None, read);
     let mut x = exchange();
     let [syn, syn_ack, ack] = x.handshake();
-    w.send(&[syn.clone()]);
+    w.send(core::slice::from_ref(&syn));
     w.send(&[syn, syn_ack, ack, x.data(Side::Client, b"x")]);
     assert_eq!(w.take()[..2], ["packet_in Ok(Listen)", "packet_in Ok(Listen)"]);
     assert_eq!(text(&w.log.streams.server), "x");
@@ -224,7 +224,7 @@ fn raw_sockets_and_orphans_can_be_changed_too() {
     verify(&out).unwrap();
     assert_eq!(w.take(), ["10.0.0.77:8080"], "the connection is what the raw socket made of it");
     let stray = other(9).data(Side::Client, b"stray");
-    let out = w.pass(&[stray.clone()]).concat().concat();
+    let out = w.pass(core::slice::from_ref(&stray)).concat().concat();
     verify(&out).unwrap();
     assert_eq!((out[22], &out[30..34], stray[22]), (63, &[10, 0, 0, 77][..], 64), "both changes");
 }
@@ -259,10 +259,10 @@ fn what_cannot_be_changed_is_refused_and_left_alone() {
     w.send(&x.handshake());
     w.take();
     let frame = x.data(Side::Client, b"hello");
-    assert_eq!(w.pass(&[frame.clone()]), [[frame]], "a copy of what it was");
+    assert_eq!(w.pass(core::slice::from_ref(&frame)), [[frame]], "a copy of what it was");
     assert_eq!(w.take(), ["5", "Err(TooLate) Err(TooLate)"]);
     let long = x.data(Side::Client, &[0; 100]);
-    assert_eq!(w.pass(&[long.clone()]), [[long]]);
+    assert_eq!(w.pass(core::slice::from_ref(&long)), [[long]]);
     assert_eq!(w.take(), ["NoRoom"]);
     let whole = x.data(Side::Client, &[1; 40]);
     let parts = fragments(&whole, 24, 7);

@@ -7,8 +7,11 @@ use crate::wire::{LinkType, parse};
 use crate::{PacketError, ResetError, Way};
 use ringbuf_core::SeqNum;
 
+/// A packet that was made.
+type Made = (Vec<u8>, LinkType, Way);
+
 /// Takes what waits to be sent.
-fn queued(engine: &mut Engine<Log>) -> Vec<(Vec<u8>, LinkType, Way)> {
+fn queued(engine: &mut Engine<Log>) -> Vec<Made> {
     core::iter::from_fn(|| engine.poll_transmit().map(|t| (t.octets.to_vec(), t.link, t.way))).collect()
 }
 
@@ -22,7 +25,7 @@ fn reset(ctx: &mut Context<'_, Log>) {
 }
 
 /// A connection in which `from` says "bad", and what its monitor does about it: also the frames that passed before, and what was made.
-fn reset_world(hook: Hook, from: Side) -> (World, Exchange, Vec<Vec<u8>>, Vec<(Vec<u8>, LinkType, Way)>) {
+fn reset_world(hook: Hook, from: Side) -> (World, Exchange, Vec<Vec<u8>>, Vec<Made>) {
     let mut w = World::new(small());
     w.on(Event::PacketIn, hook, reset);
     w.on(Event::ConnEnd, Hook::Sender, |c| {
@@ -200,7 +203,7 @@ fn a_payload_that_vanishes_is_acknowledged_all_the_same() {
     let before = x.seq(Side::Client);
     let data = x.data(Side::Client, b"secret");
     for _ in 0..2 {
-        let out = w.pass(&[data.clone()]).concat().concat();
+        let out = w.pass(core::slice::from_ref(&data)).concat().concat();
         let segment = segment_of(&out, &parse(LinkType::Ethernet, &out).unwrap()).unwrap();
         // One octet that the server has: it answers with what it has.
         assert_eq!((segment.seq.0, segment.payload), (before.wrapping_sub(1), &[0][..]));
@@ -229,7 +232,7 @@ fn the_length_can_only_change_where_nothing_behind_was_sent() {
     w.send(&x.handshake());
     let one = x.data(Side::Client, b"one");
     let two = x.data(Side::Client, b"two");
-    w.send(&[two.clone()]);
+    w.send(core::slice::from_ref(&two));
     let socket = w.engine.sockets_between(CLIENT.parse().unwrap(), SERVER.parse().unwrap()).next().unwrap();
     w.engine.register(socket, Event::PacketIn, Hook::Sender, try_insert, 0).unwrap();
     w.send(&[one.clone(), two, x.data(Side::Client, b"three")]);
