@@ -78,6 +78,8 @@ fn check_packet(calls: &[Call]) {
     for group in hooks {
         let ahead = usize::from(group[0].event == Event::Retransmission);
         assert_eq!(group[ahead].event, Event::PacketIn, "{calls:#?}");
+        let again = group.iter().filter(|call| call.event == Event::Retransmission).count();
+        assert!(again <= 1, "told ahead or in order: {calls:#?}");
         // When a receiver drops a FIN that waited, its sender has not ended; it is told last.
         let back = usize::from(group.last().is_some_and(|call| call.side != group[0].side));
         let group = &group[ahead..group.len() - back];
