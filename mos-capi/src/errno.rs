@@ -68,7 +68,7 @@ impl From<SocketError> for Errno {
             SocketError::NoSocket => Errno::BADF,
             SocketError::NotConnected => Errno::NOTCONN,
             SocketError::WrongKind => Errno::NOTSOCK,
-            // `Disabled`, `WrongHook`.
+            // `Disabled`, `TooLong`, `WrongHook`.
             _ => Errno::INVAL,
         }
     }
@@ -139,6 +139,7 @@ mod tests {
             (SocketError::NoData, libc::ENODATA),
             (SocketError::NoSocket, libc::EBADF),
             (SocketError::NotConnected, libc::ENOTCONN),
+            (SocketError::TooLong, libc::EINVAL),
             (SocketError::WrongHook, libc::EINVAL),
             (SocketError::WrongKind, libc::ENOTSOCK),
         ];

@@ -16,7 +16,8 @@ pub enum Retention {
     /// mOS does.
     #[default]
     Ring,
-    /// Until every reader has taken them.
+    /// Until every reader has taken them. Who reads new data at the receiver hook finds it in the packet: what all read
+    /// there is never stored.
     Unread,
 }
 

@@ -159,7 +159,8 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.engine.now()
     }
 
-    /// The packet in flight, with what was changed so far. `None` for new data, the end of a connection, and timers.
+    /// The packet in flight, with what was changed so far. `None` for new data after the burst, the end of a connection, and
+    /// timers.
     pub fn packet(&self) -> Option<PacketView<'_>> {
         shown(self.packet, self.editing.as_ref())
     }

@@ -54,7 +54,8 @@
 //!    │ ◄──────── SYN/ACK ──────── │   S server packet_in    R client packet_in, state_change [ESTABLISHED]
 //!    │ ────────── ACK ──────────► │   S client packet_in    R server packet_in, state_change [ESTABLISHED]
 //!    │ ───────── "GET" ─────────► │   S client packet_in    R server packet_in
-//!    │     (end of the burst)     │   - server new_data: read it with peek
+//!    │                            │   R server new_data: read it at once, or
+//!    │     (end of the burst)     │   - server new_data: read it now
 //!    │ ──── "GET" once more ────► │   S client packet_in    R server retransmission, then packet_in
 //!    │ ◄────────── FIN ────────── │   S server packet_in, state_change [FIN-WAIT-1]
 //!    │                            │   R client packet_in, state_change [CLOSE-WAIT]

@@ -206,13 +206,14 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         let stream = self.stream(side)?;
         let window = stream.window();
         let (frags, lent) = (self.frags(side)?, self.lent(side)?);
+        let next = lent.map_or(window.next(), |lent| lent.range().end);
         let edge = |f: Option<Offset>, otherwise: Offset| f.unwrap_or(otherwise);
         Ok(StreamInfo {
             base: stream.base().ok_or(SocketError::NoData)?,
             head: lent
                 .map_or_else(|| edge(frags.map(|f| window.head(f)), window.next()), |l| l.range().start),
-            next: window.next(),
-            top: edge(frags.map(|f| window.top(f)), window.next()),
+            next,
+            top: edge(frags.map(|f| window.top(f)), next),
             midstream: stream.is_midstream(),
             finished: self.conn()?.is_finished(side),
         })

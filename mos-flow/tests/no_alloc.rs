@@ -3,7 +3,9 @@
 //! each connection, and every byte read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
-use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Peek, SocketKind, UserEvent};
+use mos_flow::{
+    Config, Context, Engine, Event, Frame, Hook, Instant, Peek, Retention, SocketKind, UserEvent,
+};
 
 #[path = "support/counting.rs"]
 mod counting;
@@ -59,7 +61,16 @@ fn packets(name: &str) -> Vec<(u64, Vec<u8>)> {
 
 #[test]
 fn packets_allocate_nothing_after_warm_up() {
-    let mut engine = Engine::<u64>::new(Config::default()).unwrap();
+    for retention in [Retention::Ring, Retention::Unread] {
+        pass_through(retention);
+    }
+    let counted = allocations();
+    drop(Vec::<u8>::with_capacity(1));
+    assert_eq!(allocations(), counted + 1, "the counter counts");
+}
+
+fn pass_through(retention: Retention) {
+    let mut engine = Engine::<u64>::new(Config { retention, ..Config::default() }).unwrap();
     let socket = engine.open(SocketKind::Stream).unwrap();
     for event in Event::ALL {
         for hook in Hook::ALL.into_iter().filter(|h| event.is_allowed_at(*h)) {
@@ -88,7 +99,4 @@ fn packets_allocate_nothing_after_warm_up() {
     assert_eq!(later, 0, "allocations in two passes after the first");
     assert!(octets > 1_000_000, "{octets} octets were read");
     assert!(engine.stats().flows > 10 && engine.handler_sets().0 == 1, "connections have come and gone");
-    let counted = allocations();
-    drop(Vec::<u8>::with_capacity(1));
-    assert_eq!(allocations(), counted + 1, "the counter counts");
 }

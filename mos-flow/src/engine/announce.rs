@@ -54,7 +54,8 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let listens = |hook: Hook| flow.interest[hook as usize].has(Event::NewData);
         let heard = waited || listens(Hook::None) || belated && listens(Hook::Receiver);
-        if news {
+        // Who was told at the hook was counted there.
+        if news && (listens(Hook::None) || belated || !listens(Hook::Receiver)) {
             self.count_events(EventSet::of(Event::NewData));
         }
         let mut next = self.flows.get(id).filter(|_| heard).and_then(|flow| self.first_watcher(flow, true));

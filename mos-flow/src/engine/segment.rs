@@ -192,7 +192,7 @@ impl<A, M: Memory> Engine<A, M> {
             .with_if(report.state.unwrap_or(between[to]) != before[to], Event::StateChange)
             .with_if(again, Event::Retransmission);
         self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
-        if news {
+        if news || self.lending.is_some() {
             self.take_back(id, to, passage, app);
         }
         if report.odd.has(Anomaly::FinOverrun) {

@@ -80,8 +80,8 @@ impl<A, M: Memory> Monitor<'_, A, M> {
 
     /// This socket is next told of new data of the stream that `side` receives when `octets` more are in order than it has
     /// read now, at whatever hook it listens. Then everything is as before. It is told earlier of what there is when the
-    /// stream ends, when octets are lost to it, and when the connection ends; with nothing unread by then, it waits for
-    /// nothing any more.
+    /// stream ends, or has ended, when octets are lost to it, and when the connection ends; with nothing unread by then, it
+    /// waits for nothing any more.
     ///
     /// When the octets are there already it is told after the burst, in a handler of new data after that handler if it has
     /// read something. With 0 it waits no longer, and is told after the burst of what it did not hear of.
@@ -96,9 +96,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
         if octets > self.ring_octets(side)?.into() {
             return Err(SocketError::TooLong);
         }
-        // There is no use in waiting for what is no more contiguous.
-        let lost = octets > 0 && matches!(self.next_for_cursor(side), Ok(Next::Lost(_)));
-        self.engine.wait_for(flow, self.socket, side, (!lost).then_some(octets))
+        // There is no use in waiting for what is no more contiguous, or will not come.
+        let lost = matches!(self.next_for_cursor(side), Ok(Next::Lost(_))) || self.conn()?.is_finished(side);
+        self.engine.wait_for(flow, self.socket, side, (octets == 0 || !lost).then_some(octets))
     }
 
     /// How many octets of the stream that `side` receives are kept in order; on a stream socket, how many it asks for.

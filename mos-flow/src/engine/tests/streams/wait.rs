@@ -141,6 +141,22 @@ fn what_is_there_already_is_told_after_the_burst_and_what_is_not_read_once_a_bur
 }
 
 #[test]
+fn who_waits_behind_the_end_of_a_stream_is_told_what_is_left() {
+    let (mut w, mut x, socket) = waiting(small());
+    w.send(&[x.segment(Side::Client, Flags::FIN | Flags::ACK, b"last")]);
+    assert_eq!(w.take(), ["last@0", "last@2"]);
+    w.engine.monitor(socket).unwrap().wait_for(Side::Server, 9).unwrap();
+    w.send(&[x.ack(Side::Client)]);
+    assert!(w.take().is_empty(), "it has read everything: nothing will come");
+    assert_eq!(w.engine.waits.len(), 0);
+    let second = w.engine.socket_at(w.engine.sockets.get(socket).unwrap().next).unwrap();
+    w.engine.sockets.get_mut(second).unwrap().set_cursor(Side::Server, Offset(1));
+    w.engine.monitor(second).unwrap().wait_for(Side::Server, 9).unwrap();
+    w.send(&[x.ack(Side::Client)]);
+    assert_eq!(w.take(), ["ast@2"]);
+}
+
+#[test]
 fn waiting_is_refused_where_it_makes_no_sense() {
     let (mut w, mut x, socket) = waiting(Config { max_waits: 2, ..small() });
     let mut m = w.engine.monitor(socket).unwrap();
