@@ -159,8 +159,8 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.engine.now()
     }
 
-    /// The packet in flight, with what was changed so far. `None` for new data after the burst, the end of a connection, and
-    /// timers.
+    /// The packet in flight, with what was changed so far. `None` for new data that is told after the burst, for errors that no
+    /// packet made, for the end of a connection, and for timers.
     pub fn packet(&self) -> Option<PacketView<'_>> {
         shown(self.packet, self.editing.as_ref())
     }
@@ -233,8 +233,10 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.conflict
     }
 
-    /// The packet in flight is not to be forwarded. In the sender's hook that means that its receiver never gets it: it is
-    /// shown to the receiver's hook, but neither state nor stream of that side move. What was dropped later has moved them.
+    /// The packet in flight is not to be forwarded. In the sender's hook, or at a raw socket, that means that its receiver never
+    /// gets it: it is shown to the receiver's hook, but neither state nor stream of that side move. What was dropped later has
+    /// moved them. Of a datagram in fragments it is the last fragment that is dropped. Without a packet in flight it does
+    /// nothing.
     pub fn drop_packet(&mut self) {
         self.verdict = Verdict::Drop;
     }
@@ -257,13 +259,13 @@ impl<A, M: Memory> Context<'_, A, M> {
         Ok(Monitor::new(self.engine, socket)?.with_payload(payload))
     }
 
-    /// The engine's sockets and timers, for changes that do not concern a packet.
+    /// The engine's sockets, events and timers, for what does not concern the packet in flight.
     pub fn control(&mut self) -> Control<'_, A, M> {
         let payload = self.payload();
         Control { engine: self.engine, payload }
     }
 
-    /// The application's state and the engine's sockets and timers, for changes that need both at once.
+    /// The application's state and the engine's sockets, events and timers, for changes that need both at once.
     pub fn split_control(&mut self) -> (&mut A, Control<'_, A, M>) {
         let payload = self.payload();
         (&mut *self.app, Control { engine: self.engine, payload })
@@ -287,7 +289,8 @@ impl<A, M: Memory> Engine<A, M> {
     }
 }
 
-/// The part of an engine that may be used while it processes packets: sockets, handlers, timers.
+/// The part of an engine that may be used while it processes packets: sockets, handlers, events, timers, and packets of one's
+/// own. [When it takes effect](crate::engine#in-handlers).
 #[derive(Debug)]
 pub struct Control<'a, A: 'static, M: Memory = DefaultMemory> {
     engine: &'a mut Engine<A, M>,

@@ -536,7 +536,8 @@ impl<'a, M: Memory> Edit<'a, M> {
     /// Writes over octets of a part, in network byte order.
     ///
     /// In the sender's hook the receiver gets, and its stream has, the changed payload, also when the sender sends the same
-    /// octets again; see [`Edit::insert`] for what that needs. In the receiver's hook only this packet is another.
+    /// octets again; see [`Edit::insert`] for what that needs. Where a stream is not kept, or too many connections were changed
+    /// (`Config::max_changed`), and in the receiver's hook, only this packet is another.
     ///
     /// # Errors
     /// [`PacketError::NotThere`], [`PacketError::OutOfBounds`], and [`PacketError::AlreadySent`] for payload that was
@@ -597,7 +598,8 @@ impl<'a, M: Memory> Edit<'a, M> {
     }
 
     /// Sets the destination address and port. In the sender's hook of a connection's first packet, this and
-    /// [`Edit::set_source`] decide under which addresses the answers are looked for.
+    /// [`Edit::set_source`] decide under which addresses the answers are looked for. Without room to remember them
+    /// (`Config::max_aliases`), or when another connection has them, the answers are orphans.
     ///
     /// # Errors
     /// As [`Edit::set_source`].

@@ -5,24 +5,76 @@
 //!
 //! | kind | calls |
 //! |---|---|
-//! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::register`], [`Engine::define_event`], [`Engine::close`], [`Engine::start_timer`] |
+//! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::close`]; [`Engine::register`], [`Engine::unregister`]; [`Engine::define_event`], [`Engine::alloc_event`], [`Engine::undefine_event`]; [`Engine::start_timer`], [`Engine::stop_timer`]; [`Engine::monitor`] for the settings of one socket |
 //! | input | [`Engine::process_burst`], [`Engine::handle_timeout`], [`Engine::shutdown`] |
 //! | output | the [`Verdict`] of each frame, [`Engine::output`], [`Engine::poll_transmit`], [`Engine::next_timeout`] |
-//! | questions | [`Engine::now`], [`Engine::stats`], [`Engine::flow_count`], [`Engine::monitor`] |
+//! | questions | [`Engine::now`], [`Engine::stats`], [`Engine::flow_count`], [`Engine::sockets_between`], [`Engine::monitor`] to read |
 //!
+//! # Order
 //! Each packet runs to its end before the next: timers that are due by its timestamp, raw sockets, then for a segment
 //! of a connection *sender's state → sender hook → retransmission → octets stored → receiver's state → receiver
-//! hook*. New data is announced once a burst, after its last packet, or earlier when octets that nobody has read
-//! would be pushed out or the connection ends.
+//! hook*. Errors come between the hooks or after them, overruns before octets go. New data is announced once a burst, after
+//! its last packet, or earlier when octets that nobody has read would be pushed out or the connection ends. A burst is
+//! [`BURST`] frames: more are taken as several.
 //!
 //! Who listens to new data at the receiver hook is told by each segment that brings some, and reads it there: with
 //! [`Retention::Unread`](crate::Retention) from the packet itself, if it is the next in order and all readers of the stream
 //! do so. Then only what one of them leaves is copied to stream memory, when they have returned. What becomes readable
 //! without a segment (behind a gap, or because the server takes what came with the SYN) they are told after the burst.
 //!
+//! # Output
+//! After [`Engine::process_burst`] a forwarder sends, for each frame in order, what [`Engine::output`] has for it. That is there
+//! until the next burst begins, and every frame of one call is to be had. Then, and after [`Engine::handle_timeout`] and
+//! [`Engine::shutdown`], it takes what handlers made with [`Engine::poll_transmit`]: each packet is there until the next
+//! call. What nobody takes stays in the queue, and takes the room of other packets. Who only watches calls neither.
+//!
+//! # In handlers
+//! A handler has the engine as a [`Control`](crate::Control), with the same calls to set up, and the packet and its socket by the
+//! [`Context`](crate::Context). Whatever is called in whatever order is done or gives an error, and takes effect:
+//!
+//! | call | effect |
+//! |---|---|
+//! | open, bind, close a monitor | with the next packet at the latest; active sockets stay |
+//! | register, unregister | with the next hook of the socket; on a stream socket for connections that begin later |
+//! | define, allocate an event | at once, for those who register for it |
+//! | undefine an event | refused ([`EventError::InUse`](crate::EventError)) before the hook at which it had handlers is over |
+//! | raise an event | after the handler |
+//! | stop a socket | after the hook; the connection is forgotten after the packet or the burst, if nobody else watches |
+//! | change the packet | for the handlers after this one, for its receiver, and for the wire |
+//! | drop the packet | after the hook: all sockets are told of it, and none can forward it after all |
+//! | send, reset | queued at once; a connection that is reset ends after the packet or the burst |
+//! | read, skip, buffer off, a larger ring, wait | at once; a smaller ring: at the end of the burst, or when octets come |
+//! | choose an overlap policy | with the next segment |
+//! | start a timer | it fires at the earliest with the next tick |
+//!
+//! # Time
 //! Time is what the frames say. A frame whose time lies a little before an earlier one is taken at the later time; when
 //! time jumps by more than an hour forwards or ten seconds backwards, time-outs go on as if no time had passed; both are
-//! counted. Call [`Engine::handle_timeout`] when no packets come; with a capture file there is no need.
+//! counted. [`Engine::now`] is the time of the packet at hand, of the last one between bursts, or what
+//! [`Engine::handle_timeout`] was told if that is later. Call that when no packets come, at [`Engine::next_timeout`]; with a
+//! capture file there is no need.
+//!
+//! # Limits
+//! All memory is reserved when the engine is made. What each limit of the [`Config`] does when it is reached, and who says so:
+//!
+//! | limit | told by |
+//! |---|---|
+//! | `max_flows`, `max_embryonic` | [`Stats::evicted_embryonic`], [`Stats::evicted_idle`]; [`DropReason::TableFull`] and an orphan when nothing gives way |
+//! | `max_awake` | [`DropReason::AwakeFull`] and an orphan |
+//! | `max_sockets` | [`DropReason::SocketsFull`] and an orphan when nothing gives way; [`SocketError::Full`] from [`Engine::open`] |
+//! | `max_monitors`, `max_steps`, `max_waits` | [`SocketError::Full`] |
+//! | `max_events` | [`EventError::Full`](crate::EventError); [`EventError::TooDeep`](crate::EventError) below [`MAX_DEPTH`](crate::event::MAX_DEPTH) |
+//! | `max_timers` | `None` from [`Engine::start_timer`] |
+//! | `ring_octets` | [`Trouble::Overrun`](crate::Trouble), [`Stats::overrun_octets`] |
+//! | `ahead_octets` | [`Trouble::Window`](crate::Trouble), [`Stats::refused_octets`] |
+//! | `chunks`, `max_buffers`, `stream_octets`, `max_queues` | [`Trouble::NoMemory`](crate::Trouble), [`Stats::refused_octets`]; before that [`Stats::reclaimed_octets`], [`Stats::shed_octets`] |
+//! | `max_output`, `output_octets` | `NoRoom` from [`Context::edit`](crate::Context::edit), [`Edit`](crate::Edit) and [`Context::send`](crate::Context::send); [`DropReason::OutputFull`] for a changed packet, which is dropped |
+//! | `max_changed` | [`PacketError::TooMany`](crate::PacketError) for what changes a length; what is only overwritten is not repeated |
+//! | `max_aliases` | nothing: the answers of a connection without an alias are orphans |
+//! | `fragments` | [`Stats::fragments`] |
+//!
+//! Octets that handlers changed, that come again and are not held any more, are dropped with their packet
+//! ([`DropReason::EditLost`]).
 
 mod admit;
 
@@ -223,6 +275,9 @@ impl<A> Arrays<A, crate::memory::Heap> {
 
 /// A packet processor for one core: flow table, connections, sockets, timers. `A` is the application's state, passed
 /// in with each call and given to its handlers.
+///
+/// [The page of its module](crate::engine) is the contract: which calls exist, in which order, what time means, what may be
+/// called in handlers, and what becomes of limits.
 pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     pub(crate) config: Config,
     pub(crate) flows: Flows<M>,
@@ -394,7 +449,8 @@ impl<A, M: Memory> Engine<A, M> {
         self.buffers.chunks()
     }
 
-    /// Opens a raw or stream socket. It sees traffic from the next packet on.
+    /// Opens a raw or stream socket. It sees traffic from the next packet on; opened in a handler of a raw socket it may see
+    /// what is left of the way of this one.
     ///
     /// # Errors
     /// [`SocketError::Full`] when all are in use, [`SocketError::WrongKind`] for an active one: those come by
@@ -460,7 +516,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Processes frames in order and announces new data after the last one, for longer bursts after each [`BURST`]
-    /// frames. Each frame's verdict is set. What replaced frames of the burst before is gone.
+    /// frames. Each frame's verdict is set. What replaced frames of the call before is gone.
     pub fn process_burst(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
         self.outbox.begin_burst();
         for burst in frames.chunks_mut(BURST) {
@@ -469,7 +525,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// What is to be sent for a frame of the last burst: nothing when it was dropped, its own octets, or what they were
+    /// What is to be sent for a frame of the last call of [`Engine::process_burst`]: nothing when it was dropped, its own octets, or what they were
     /// replaced by; more than one frame when it grew too long.
     pub fn output<'a>(&'a self, frame: &Frame<'a>) -> Output<'a, M> {
         let (own, replacement) = match frame.verdict {
@@ -480,7 +536,8 @@ impl<A, M: Memory> Engine<A, M> {
         Output { own, replacement }
     }
 
-    /// The next packet that handlers made, to be sent after the frames of the burst. `None` when there is none left.
+    /// The next packet that handlers made, to be sent after the frames of the burst. `None` when there is none left. Packets that
+    /// nobody takes wait, also over the next burst, and take the room of others.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
         self.outbox.take()
     }

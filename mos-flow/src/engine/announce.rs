@@ -159,7 +159,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// A socket that waits for a stream and has not read all below `end` is to be told with the next announcement: what is
     /// there is lost otherwise, or no more will come. Who has read everything waits for nothing any more when that is said
-    /// of [`Offset::MAX`].
+    /// of the last offset there is.
     pub(super) fn hurry(&mut self, id: Id, side: Side, end: Offset) {
         let Some(mut first) = self.flows.live(id).map(|live| live.waits).filter(|first| *first != NONE)
         else {
