@@ -160,6 +160,19 @@ fn where_octets_cannot_be_lent_they_are_read_from_memory() {
 }
 
 #[test]
+fn octets_that_were_acknowledged_before_they_came_are_read_all_the_same() {
+    let (mut w, mut x) = lending();
+    let lossy = tcp_reasm::Strictness::Lossy;
+    w.engine = World::new(Config { retention: Retention::Unread, strictness: lossy, ..small() }).engine;
+    w.on(Event::NewData, Hook::Receiver, read_at_once);
+    w.send(&x.handshake());
+    let late = [x.data(Side::Client, b"late"), x.data(Side::Client, b"later")];
+    w.send(&[x.ack(Side::Server)]);
+    w.send(&late);
+    assert_eq!((w.take(), w.engine.chunks().0), (vec!["late".to_string(), "later".into()], 0));
+}
+
+#[test]
 fn octets_that_were_not_captured_are_not_lent() {
     let (mut w, mut x) = lending();
     w.engine = World::new(Config { retention: Retention::Unread, verify_checksums: false, ..small() }).engine;
