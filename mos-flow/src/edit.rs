@@ -9,6 +9,13 @@
 //! 1. What [`Packet`] says of a loaded buffer lies inside of it.
 //! 2. The pieces are the payload, from the front to the back; those of the original are in its order.
 
+mod error;
+
+mod pieces;
+
+pub use error::PacketError;
+pub(crate) use pieces::Splice;
+
 use crate::memory::Memory;
 use crate::packet::{Frame, PacketRef, PacketView};
 use crate::wire::checksum::Sum;
@@ -19,72 +26,15 @@ use crate::wire::{Family, LinkType, Packet, checksum};
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
+use pieces::{Piece, Pieces};
 use tcp_reasm::Segment;
 use tcp_reasm::header::TcpHeader;
 use zerocopy::FromBytes;
 
-/// Pieces that a payload may be made of. An arbitrary number.
-const PIECES: usize = 24;
 /// Octets of payload that every path takes in one packet: the least MTU of IPv6 without headers, options and tunnels.
 pub(crate) const LEAST_MOST: usize = 1140;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-
-/// Why a packet cannot be changed, or sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PacketError {
-    /// These octets, or others behind them, were forwarded before: their receiver has them already.
-    AlreadySent,
-    /// The capture cut the packet.
-    Cut,
-    /// The packet came in fragments, which are forwarded as they come.
-    Fragmented,
-    /// Source and destination are of different families, or of another one than the packet.
-    Family,
-    /// There is no packet in flight.
-    NoPacket,
-    /// There is no memory for another changed packet, or not so much.
-    NoRoom,
-    /// Octets that the connection does not keep cannot be sent again: the side's buffer is off.
-    NotKept,
-    /// The packet has no such part.
-    NotThere,
-    /// The length of this packet's payload cannot be changed: it belongs to no connection, its receiver does not take it, or
-    /// it carries a SYN or a RST.
-    NotTracked,
-    /// The octets lie outside of that part of the packet.
-    OutOfBounds,
-    /// The length of the payload can only be changed in the sender's hook.
-    TooLate,
-    /// More changes than can be followed at once, until the receiver has acknowledged some. Drop the packet: the sender sends it
-    /// again.
-    TooMany,
-    /// The packet is inside of a tunnel, whose headers would have to be changed, too.
-    Tunnelled,
-}
-
-impl fmt::Display for PacketError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PacketError::AlreadySent => "octets there were forwarded before",
-            PacketError::Cut => "the capture cut the packet",
-            PacketError::Fragmented => "the packet came in fragments",
-            PacketError::Family => "addresses of different families",
-            PacketError::NoPacket => "no packet is in flight",
-            PacketError::NoRoom => "no memory for another packet",
-            PacketError::NotKept => "octets of that side are not kept",
-            PacketError::NotThere => "the packet has no such part",
-            PacketError::NotTracked => "the length of that payload cannot be changed",
-            PacketError::OutOfBounds => "octets outside of that part of the packet",
-            PacketError::TooLate => "the length can be changed in the sender's hook only",
-            PacketError::TooMany => "too many changes at once",
-            PacketError::Tunnelled => "the packet is inside of a tunnel",
-        })
-    }
-}
-
-impl core::error::Error for PacketError {}
 
 /// A part of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,95 +68,6 @@ impl Scope {
     pub(crate) const fn fixed(reason: PacketError) -> Scope {
         Scope { sent: 0, places: 0, resize: Err(reason) }
     }
-}
-
-/// Part of a changed payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Piece {
-    /// Octets that were there, from the first one on.
-    Old { at: usize, len: usize },
-    /// Octets that came in.
-    New { len: usize },
-}
-
-impl Piece {
-    fn len(self) -> usize {
-        match self {
-            Piece::Old { len, .. } | Piece::New { len } => len,
-        }
-    }
-
-    /// What is before and what is from `at` on.
-    fn split(self, at: usize) -> (Piece, Piece) {
-        match self {
-            Piece::Old { at: from, len } => {
-                (Piece::Old { at: from, len: at }, Piece::Old { at: from + at, len: len - at })
-            }
-            Piece::New { len } => (Piece::New { len: at }, Piece::New { len: len - at }),
-        }
-    }
-}
-
-/// With room for a change that is joined with others.
-type Pieces = heapless::Vec<Piece, { PIECES + 3 }>;
-
-/// Makes one change of two, with the fewest octets between them: those are taken for new ones. Returns whether there were two.
-fn join(pieces: &mut Pieces) -> bool {
-    let between = pieces.len().saturating_sub(2);
-    let old = |(_, piece): &(usize, &Piece)| matches!(piece, Piece::Old { .. });
-    let inner = pieces.iter().enumerate().skip(1).take(between).filter(old);
-    let Some((at, len)) = inner.map(|(at, piece)| (at, piece.len())).min_by_key(|(_, len)| *len) else {
-        return false;
-    };
-    let mut joined = Pieces::new();
-    for (i, piece) in pieces.iter().enumerate() {
-        let piece = if i == at { Piece::New { len } } else { *piece };
-        match (joined.last_mut(), piece) {
-            (Some(Piece::New { len }), Piece::New { len: more }) => *len += more,
-            _ => {
-                let _ = joined.push(piece); // no more than there were
-            }
-        }
-    }
-    *pieces = joined;
-    true
-}
-
-/// Where the length of a payload of `original` octets was changed that has become these pieces, from the front to the back.
-fn splices(pieces: &[Piece], original: usize) -> impl Iterator<Item = Splice> + '_ {
-    let mut pieces = pieces.iter().copied();
-    let (mut at, mut inserted, mut done) = (0, 0, false);
-    core::iter::from_fn(move || {
-        while !done {
-            let (next, len) = match pieces.next() {
-                Some(Piece::New { len }) => {
-                    inserted += len;
-                    continue;
-                }
-                Some(Piece::Old { at, len }) => (at, len),
-                None => {
-                    done = true;
-                    (original, 0)
-                }
-            };
-            let removed = next.saturating_sub(at);
-            let splice = Splice { at, removed, inserted: core::mem::take(&mut inserted) };
-            at = next + len;
-            if splice.removed > 0 || splice.inserted > 0 {
-                return Some(splice);
-            }
-        }
-        None
-    })
-}
-
-/// A place at which the length of a payload was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Splice {
-    /// Where in the original payload.
-    pub(crate) at: usize,
-    pub(crate) removed: usize,
-    pub(crate) inserted: usize,
 }
 
 /// A changed packet.
@@ -302,7 +163,7 @@ impl<M: Memory> EditBuffer<M> {
 
     /// Where the length of the payload was changed, from the front to the back.
     pub(crate) fn splices(&self) -> impl Iterator<Item = Splice> + '_ {
-        splices(&self.pieces, self.original)
+        pieces::splices(&self.pieces, self.original)
     }
 
     /// The TCP header without its options.
@@ -354,9 +215,11 @@ impl<M: Memory> EditBuffer<M> {
         if carrier.ok_or(PacketError::NotThere)? < self.scope.sent {
             return Err(PacketError::AlreadySent);
         }
-        let mut pieces = self.splice_pieces(at, removed, data.len())?;
-        while pieces.len() > PIECES || splices(&pieces, self.original).count() > self.scope.places {
-            if !join(&mut pieces) {
+        let mut pieces = pieces::splice(&self.pieces, at, removed, data.len())?;
+        while pieces.len() > pieces::PIECES
+            || pieces::splices(&pieces, self.original).count() > self.scope.places
+        {
+            if !pieces::join(&mut pieces) {
                 return Err(PacketError::TooMany);
             }
         }
@@ -386,33 +249,6 @@ impl<M: Memory> EditBuffer<M> {
         self.octets.copy_within(from + removed..payload.end, from + inserted);
         self.set_end(end);
         self.octets.get_mut(from..from + inserted).ok_or(PacketError::NoRoom)
-    }
-
-    fn splice_pieces(&self, at: usize, removed: usize, inserted: usize) -> Result<Pieces, PacketError> {
-        let mut pieces = Pieces::new();
-        let mut add = |piece: Piece| {
-            if piece.len() == 0 {
-                return Ok(());
-            }
-            pieces.push(piece).map_err(|_| PacketError::TooMany)
-        };
-        let (mut place, mut put) = (0, false);
-        for piece in &self.pieces {
-            let (start, end) = (place, place + piece.len());
-            place = end;
-            let (before, rest) = piece.split(at.clamp(start, end) - start);
-            add(before)?;
-            if !put && at < end {
-                add(Piece::New { len: inserted })?;
-                put = true;
-            }
-            let kept_from = (at + removed).clamp(start + before.len(), end) - start - before.len();
-            add(rest.split(kept_from).1)?;
-        }
-        if !put {
-            add(Piece::New { len: inserted })?;
-        }
-        Ok(pieces)
     }
 
     /// The packet ends at `end` of the frame, where padding was cut off.
