@@ -112,10 +112,11 @@ impl<A, M: Memory> Handlers<A, M> {
         self.sets.masks(set)
     }
 
-    /// The first root of a set's tree.
+    /// Lets a dispatch in, if the set has a tree for the hook with one of `events`. Returns the first root; the set stays until
+    /// it is left.
     #[inline]
-    pub(crate) fn first(&self, set: u32, hook: Hook) -> u32 {
-        self.sets.first(set, hook)
+    pub(crate) fn enter(&mut self, set: u32, hook: Hook, events: EventSet) -> Option<u32> {
+        self.sets.enter(set, hook, events)
     }
 
     #[inline]
@@ -134,7 +135,7 @@ impl<A, M: Memory> Handlers<A, M> {
             return Some(known);
         }
         // All at once: others may have been raised, too.
-        let first = self.sets.first_child(parent)?;
+        let first = self.sets.step(parent)?.below;
         for (index, step) in self.sets.siblings(first).filter(|(_, step)| step.entry.raise_only) {
             self.forest.set_step(step.entry.event, index);
         }

@@ -79,7 +79,7 @@ impl<A, M: Memory> Engine<A, M> {
             for (hook, _) in [Hook::None, Hook::Receiver].into_iter().zip(news).filter(|(_, new)| *new || due)
             {
                 let what = Raise::one(hook, Some(side), Event::NewData);
-                let _ = self.raise_at(socket, what, &mut Sight::of(None), app);
+                let _ = self.raise_at(socket, &what, &mut Sight::of(None), app);
             }
             // Who read something and waits for what is there already is told of it now. Without progress: after the
             // next burst, or it would be told for ever.

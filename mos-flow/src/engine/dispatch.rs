@@ -4,15 +4,16 @@ use super::Engine;
 use super::raise::{Raise, Sight};
 use crate::context::Context;
 use crate::event::{Event, EventId, Raised, UserEvent};
-use crate::handlers::{Bound, Call};
+use crate::handlers::{Bound, Call, Registration};
 use crate::memory::Memory;
 use crate::packet::Verdict;
+use crate::slab::NONE;
 use crate::socket::SocketId;
 
 /// What does not change while the handlers of a hook are called, and what they decide.
 pub(super) struct Dispatch<'a, 'p, A, M: Memory> {
     pub(super) socket: SocketId,
-    pub(super) what: Raise,
+    pub(super) what: &'a Raise,
     pub(super) sight: &'a mut Sight<'p, M>,
     pub(super) app: &'a mut A,
     pub(super) verdict: Verdict,
@@ -28,15 +29,22 @@ struct Happening {
 impl<A, M: Memory> Engine<A, M> {
     /// Goes through the set of handlers that the socket has now. What a handler registers or removes takes effect with the
     /// next hook: the set stays as it is, and is held until the end.
+    #[inline]
     pub(super) fn dispatch(&mut self, set: u32, dispatch: &mut Dispatch<'_, '_, A, M>) {
-        self.sockets.handlers.join(set);
-        let mut at = self.sockets.handlers.first(set, dispatch.what.hook);
+        let events = dispatch.what.events;
+        let Some(mut at) = self.sockets.handlers.enter(set, dispatch.what.hook, events) else { return };
         while let Some(step) = self.sockets.handlers.step(at) {
-            let (next, event) = (step.sibling, step.entry.event);
-            if let EventId::BuiltIn(root) = event
-                && dispatch.what.events.has(root)
-            {
-                self.visit(at, root, dispatch);
+            let next = step.sibling;
+            match (step.entry.event, step.entry.registration) {
+                (EventId::BuiltIn(root), _) if !events.has(root) => {}
+                // Nearly always all there is to it.
+                (EventId::BuiltIn(root), Some(registration)) if step.below == NONE => {
+                    let mut happening = Happening { root, user: None, raised: Raised::NONE };
+                    self.call_handler(registration, &mut happening, dispatch);
+                    self.sockets.handlers.forest.forget_raised(happening.raised);
+                }
+                (EventId::BuiltIn(root), _) => self.visit(at, root, dispatch),
+                (EventId::User(_), _) => {}
             }
             at = next;
         }
@@ -45,27 +53,21 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// One step of the set and, if its event happens, what lies below it. No deeper than events can be defined.
     fn visit(&mut self, at: u32, root: Event, dispatch: &mut Dispatch<'_, '_, A, M>) {
-        let Some(&step) = self.sockets.handlers.step(at) else { return };
+        let Some(step) = self.sockets.handlers.step(at) else { return };
+        let (registration, mut below) = (step.entry.registration, step.below);
         let mut happening = Happening { root, user: step.entry.event.user(), raised: Raised::NONE };
         if !self.happens(&mut happening, dispatch) {
             return self.sockets.handlers.forest.forget_raised(happening.raised);
         }
-        if let Some(registration) = step.entry.registration {
-            self.call(registration, &mut happening, dispatch, |function, context| {
-                function(context);
-                true
-            });
+        if let Some(registration) = registration {
+            self.call_handler(registration, &mut happening, dispatch);
         }
         while let Some(event) = self.sockets.handlers.forest.take_raised(&mut happening.raised) {
             if let Some(below) = self.sockets.handlers.raised_step(at, event) {
                 self.visit(below, root, dispatch);
             }
         }
-        let mut below = step.next;
-        while let Some(step) = self.sockets.handlers.step(below)
-            && step.parent == at
-            && !step.entry.raise_only
-        {
+        while let Some(step) = self.sockets.handlers.step(below).filter(|step| !step.entry.raise_only) {
             let next = step.sibling;
             self.visit(below, root, dispatch);
             below = next;
@@ -81,6 +83,20 @@ impl<A, M: Memory> Engine<A, M> {
         })
     }
 
+    #[inline]
+    fn call_handler(
+        &mut self,
+        registration: Registration<A, M>,
+        happening: &mut Happening,
+        dispatch: &mut Dispatch<'_, '_, A, M>,
+    ) {
+        self.call(registration, happening, dispatch, |function, context| {
+            function(context);
+            true
+        });
+    }
+
+    #[inline]
     fn call<F>(
         &mut self,
         bound: Bound<F>,

@@ -67,14 +67,11 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn raise_at(
         &mut self,
         socket: SocketId,
-        what: Raise,
+        what: &Raise,
         sight: &mut Sight<'_, M>,
         app: &mut A,
     ) -> Verdict {
         let Ok(s) = self.sockets.get(socket) else { return Verdict::Forward };
-        if self.sockets.wanted(s, what.hook, what.events).is_empty() {
-            return Verdict::Forward;
-        }
         let mut dispatch = Dispatch { socket, what, sight, app, verdict: Verdict::Forward };
         self.dispatch(s.handlers(), &mut dispatch);
         dispatch.verdict
@@ -97,12 +94,19 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let mut next = self.first_watcher(f, in_order);
         while let Some(index) = next {
-            let watches = |socket: &Socket| what.side.is_none_or(|side| socket.wishes[side].events());
-            if self.sockets.at(index).is_some_and(watches)
-                && let Some(socket) = self.sockets.id_at(index)
-            {
+            let watches = |socket: &&Socket| what.side.is_none_or(|side| socket.wishes[side].events());
+            let set = self.sockets.at(index).filter(watches).map(Socket::handlers);
+            if let Some((socket, set)) = self.sockets.id_at(index).zip(set) {
                 let what = self.unless_waiting(flow, index, what);
-                if self.raise_at(socket, what, sight, app) == Verdict::Drop {
+                let mut dispatch = Dispatch {
+                    socket,
+                    what: &what,
+                    sight: &mut *sight,
+                    app: &mut *app,
+                    verdict: Verdict::Forward,
+                };
+                self.dispatch(set, &mut dispatch);
+                if dispatch.verdict == Verdict::Drop {
                     verdict = Verdict::Drop;
                 }
             }
@@ -185,7 +189,7 @@ impl<A, M: Memory> Engine<A, M> {
                 let what = Raise::one(Hook::None, None, Event::PacketIn);
                 self.count_events(what.events);
                 let mut sight = Sight::to_edit(view, edited, Stage::Loose);
-                if self.raise_at(id, what, &mut sight, app) == Verdict::Drop {
+                if self.raise_at(id, &what, &mut sight, app) == Verdict::Drop {
                     verdict = Verdict::Drop;
                 }
             }
@@ -206,7 +210,7 @@ impl<A, M: Memory> Engine<A, M> {
             }
             let stage = if passage.whole { Stage::Loose } else { Stage::Fragmented };
             let mut sight = Sight::to_edit(passage.view, &mut passage.edited, stage);
-            if self.raise_at(id, what, &mut sight, app) == Verdict::Drop {
+            if self.raise_at(id, &what, &mut sight, app) == Verdict::Drop {
                 passage.verdict = Verdict::Drop;
             }
         }
@@ -267,7 +271,7 @@ impl<A, M: Memory> Engine<A, M> {
                 let trouble = Some(Trouble::Overrun(unread));
                 let what = Raise { trouble, ..Raise::one(Hook::None, Some(side), Event::Error) };
                 self.count_events(what.events);
-                let verdict = self.raise_at(this, what, &mut Sight::of(view), app);
+                let verdict = self.raise_at(this, &what, &mut Sight::of(view), app);
                 self.dropped |= view.is_some() && verdict == Verdict::Drop;
             }
             next = self.watcher_after(id, index, true);

@@ -73,7 +73,7 @@ impl<A, M: Memory> Handlers<A, M> {
             return Err(SocketError::NoHandler);
         }
         let mut change = Change { hook, at, resume: step.next, new: heapless::Vec::new() };
-        if registration.is_some() || self.sets.first_child(at).is_some() {
+        if registration.is_some() || step.below != NONE {
             let _ = change.new.push(Entry { registration, ..step.entry });
             return Ok(change);
         }
@@ -81,7 +81,7 @@ impl<A, M: Memory> Handlers<A, M> {
         while let Some(step) = self.sets.step(change.at)
             && let Some(above) = self.sets.step(step.parent)
             && above.entry.registration.is_none()
-            && self.sets.first_child(step.parent) == Some(change.at)
+            && above.below == change.at
             && step.sibling == NONE
         {
             change.at = step.parent;
@@ -91,11 +91,7 @@ impl<A, M: Memory> Handlers<A, M> {
 
     /// The first step below `parent`, or the first root.
     fn first_below(&self, set: u32, hook: Hook, parent: u32) -> u32 {
-        if parent == NONE {
-            self.sets.first(set, hook)
-        } else {
-            self.sets.first_child(parent).unwrap_or(NONE)
-        }
+        self.sets.step(parent).map_or(self.sets.first(set, hook), |step| step.below)
     }
 
     /// The step of `event` below `parent`.

@@ -55,6 +55,8 @@ pub struct Step<A: 'static, M: Memory> {
     pub(crate) parent: u32,
     /// The next one in the order of the walk.
     pub(crate) next: u32,
+    /// The first one below this one.
+    pub(crate) below: u32,
     /// The next one below the same parent.
     pub(crate) sibling: u32,
 }
@@ -130,12 +132,6 @@ impl<A, M: Memory> Sets<A, M> {
         self.steps.at(index)
     }
 
-    #[inline]
-    pub(super) fn first_child(&self, index: u32) -> Option<u32> {
-        let next = self.steps.at(index)?.next;
-        self.steps.at(next).filter(|step| step.parent == index).map(|_| next)
-    }
-
     /// Steps beside one another, from one on.
     pub(super) fn siblings(&self, first: u32) -> impl Iterator<Item = (u32, &Step<A, M>)> {
         let at = |index: u32| self.steps.at(index).map(|step| (index, step));
@@ -158,6 +154,14 @@ impl<A, M: Memory> Sets<A, M> {
         if let Some(set) = self.sets.at_mut(set) {
             set.users += 1;
         }
+    }
+
+    /// One user more, and the first root of a tree, if it has one of `events`.
+    #[inline]
+    pub(super) fn enter(&mut self, set: u32, hook: Hook, events: EventSet) -> Option<u32> {
+        let set = self.sets.at_mut(set).filter(|set| !(set.masks[hook as usize] & events).is_empty())?;
+        set.users += 1;
+        Some(set.first[hook as usize])
     }
 
     /// One user less. Returns whether it was the last one: then the set is to be removed.
@@ -259,13 +263,15 @@ impl<A, M: Memory> Sets<A, M> {
         while let Some(entry) = self.next_entry(&mut cursor, change) {
             let depth = usize::from(entry.depth);
             let parent = depth.checked_sub(1).and_then(|above| latest.get(above)).copied().unwrap_or(NONE);
-            let step = Step { entry, parent, next: NONE, sibling: NONE };
+            let step = Step { entry, parent, next: NONE, below: NONE, sibling: NONE };
             let Ok(id) = self.steps.insert(step) else { break };
             let index = id.index();
-            if let Some(before) = self.steps.at_mut(last) {
-                before.next = index;
-            } else {
-                first = index;
+            match self.steps.at_mut(last) {
+                Some(before) => before.next = index,
+                None => first = index,
+            }
+            if let Some(above) = self.steps.at_mut(parent).filter(|_| parent == last) {
+                above.below = index;
             }
             for (of_depth, place) in latest.iter_mut().enumerate().skip(depth) {
                 let before = core::mem::replace(place, if of_depth == depth { index } else { NONE });

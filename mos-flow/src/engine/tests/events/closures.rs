@@ -111,3 +111,17 @@ fn timers_call_closures_once() {
     w.wait(Duration::from_secs(2));
     assert_eq!(w.take(), ["!0"]);
 }
+
+#[test]
+fn an_engine_goes_to_another_thread_with_its_closures() {
+    let mut t = Tree::new(small());
+    let mut calls = 0;
+    let count = move |ctx: &mut Context<'_, Log>| {
+        calls += 1;
+        ctx.app().lines.push(format!("call {calls}"));
+    };
+    t.w.engine.register_with(t.raw, Event::PacketIn, Hook::None, count).unwrap();
+    assert_eq!(t.happen(), ["call 1"]);
+    let lines = std::thread::spawn(move || t.happen()).join().unwrap();
+    assert_eq!(lines, ["call 2"]);
+}
