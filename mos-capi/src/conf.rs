@@ -141,6 +141,11 @@ impl Settings {
             max_monitors: 64,
             max_timers: 1 << 14,
             max_buffers: streams,
+            // Nothing of the C ABI changes packets yet.
+            max_output: 0,
+            output_octets: 0,
+            max_aliases: 0,
+            max_changed: 0,
             chunks: usize::try_from(memory / CHUNK).unwrap_or(usize::MAX),
             ring_octets,
             retention: Retention::Ring,
