@@ -19,7 +19,7 @@ use crate::wait::Wait;
 use core::fmt;
 use tcp_reasm::Sides;
 
-/// Arrays for every table of an engine; see [`Engine::with_memory`]. Each capacity is a limit of the engine.
+/// Arrays for every table of an engine; see [`Engine::with_memory`](super::Engine::with_memory). Each capacity is a limit of the engine.
 pub struct Arrays<A: 'static, M: Memory> {
     /// [`Bucket::EMPTY`] everywhere, [`Table::buckets_for`] connections.
     pub buckets: M::Of<Bucket>,
