@@ -29,8 +29,8 @@ pub enum Event {
     StateChange,
     /// A TCP packet of no tracked connection (`MOS_ON_ORPHAN`).
     Orphan,
-    /// Octets, a SYN or a FIN were sent again. Raised before the octets are stored, so that both copies can be
-    /// compared (`MOS_ON_REXMIT`).
+    /// Octets, a SYN or a FIN were sent again. Raised at [`Hook::Receiver`] alone, of octets before they are stored, so that
+    /// both copies can be compared (`MOS_ON_REXMIT`).
     Retransmission,
     /// The connection ends; streams and states can still be read. Once for each side (`MOS_ON_CONN_END`).
     ConnEnd,
