@@ -26,7 +26,7 @@ impl<A, P: Port> Worker<A, P> {
         Worker { engine, app, rx, tx: None }
     }
 
-    /// Forwards what no handler drops to `tx`.
+    /// Forwards what no handler drops to `tx`, changed as handlers changed it, and what they made.
     #[must_use]
     pub fn forwarding_to(mut self, tx: Box<dyn Port + Send>) -> Self {
         self.tx = Some(tx);
@@ -60,7 +60,8 @@ impl<A, P: Port> Worker<A, P> {
         Ok(received)
     }
 
-    /// Turns until no more will come, and flushes the port that is forwarded to.
+    /// Turns until no more will come, and flushes the port that is forwarded to. Connections that are open then are not ended: for
+    /// that, [`Engine::shutdown`] what [`Worker::into_parts`] gives.
     ///
     /// # Errors
     /// [`PortError`] of either port.

@@ -189,8 +189,10 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.engine.send(packet, self.packet)
     }
 
-    /// Resets the connection of this socket at both ends, by segments that they take. It ends after the packet or the burst with
-    /// [`EndReason::Reset`](crate::EndReason::Reset). The packet in flight goes on, unless it is dropped.
+    /// Resets the connection of this socket at both ends, by segments that they take. It ends with
+    /// [`EndReason::Reset`](crate::EndReason::Reset), after the packet in flight, or after the burst when there is none. That packet
+    /// goes on, unless it is dropped, and so do later ones until both ends have heard of it: those are orphans, and an inline
+    /// program that wants none of them through drops them there ([`Event::Orphan`]).
     ///
     /// # Errors
     /// [`ResetError`].

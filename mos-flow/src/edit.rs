@@ -336,7 +336,7 @@ fn transport_sum(frame: &[u8], packet: &Packet, checksum: usize) -> Option<Sum> 
 
 /// The packet in flight, to be changed. What is changed is seen by later handlers and by the packet's receiver.
 ///
-/// Offsets are within a part of the packet; nothing is changed when a call fails. Checksums of IP, TCP and UDP are put right
+/// Offsets are within a part of the packet, as it is after the changes before; nothing is changed when a call fails. Checksums of IP, TCP and UDP are put right
 /// after the handlers.
 pub struct Edit<'a, M: Memory> {
     buffer: &'a mut EditBuffer<M>,

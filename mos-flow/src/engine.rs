@@ -51,8 +51,11 @@
 //! Time is what the frames say. A frame whose time lies a little before an earlier one is taken at the later time; when
 //! time jumps by more than an hour forwards or ten seconds backwards, time-outs go on as if no time had passed; both are
 //! counted. [`Engine::now`] is the time of the packet at hand, of the last one between bursts, or what
-//! [`Engine::handle_timeout`] was told if that is later. Call that when no packets come, at [`Engine::next_timeout`]; with a
-//! capture file there is no need.
+//! [`Engine::handle_timeout`] was told if that is later. Call that when no packets come, at [`Engine::next_timeout`]. With a
+//! capture file there is no need: what is due runs before the next frame, once, at that frame's time. A timer that starts
+//! itself again and is to run on time in a silence of the capture needs the call for each time that lies before the next
+//! frame. A new engine stands at [`Instant`] 0, and goes to the time of its first frame in one step, timers and all: call
+//! nothing for the years between.
 //!
 //! # Limits
 //! All memory is reserved when the engine is made. What each limit of the [`Config`] does when it is reached, and who says so:

@@ -13,6 +13,13 @@ use crate::slab::Id;
 use core::fmt;
 
 /// A built-in event. Within one hook they are delivered in this order.
+///
+/// | event | hooks |
+/// |---|---|
+/// | packet in | sender, receiver; none on raw sockets |
+/// | new data | none, receiver |
+/// | error, orphan | none |
+/// | all others | sender, receiver |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Event {

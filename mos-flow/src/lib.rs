@@ -72,8 +72,8 @@
 //!    │                            │   R, S client conn_end   R, S server state_change, conn_end [CLOSED]
 //! ```
 //!
-//! The end is told once for each side at both hooks, first for the side that received the last packet; states, streams and
-//! the user's word can still be read. With a [`Config::timeouts`] whose `time_wait` is not zero it comes when TIME-WAIT is
+//! The end is told once for each side at both hooks, first for the side that received the last packet; streams and the user's
+//! word can still be read, and [`Monitor::end_reason`] tells why. Who wants to act once acts at one hook, for one side. With a [`Config::timeouts`] whose `time_wait` is not zero it comes when TIME-WAIT is
 //! over. A segment of no connection is an *orphan*, told at no hook. [`Event`] has the order within a hook.
 //!
 //! # Monitoring sockets
@@ -92,7 +92,7 @@
 //! An event of the application lies below a built-in one or another of its own. When that one happens, a filter decides; or it
 //! has none, and happens when the handler or filter above [raises](Context::raise) it. The handler above is called first, then
 //! what was raised, then what is defined below, in the order of registration. Each filter is asked once, and only where somebody
-//! listens. Sockets with the same handlers share one set of them, so a connection pays nothing for its events.
+//! listens; it may do all that a handler may, read too. Sockets with the same handlers share one set of them, so a connection pays nothing for its events.
 //!
 //! ```
 //! # use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Side, SocketKind, UserEvent};
@@ -299,5 +299,5 @@ pub use stats::Stats;
 pub use time::Instant;
 pub use wire::LinkType;
 
-pub use ringbuf_core::{Offset, Overlap, Range};
-pub use tcp_reasm::{Patience, Side, Sides, State, Strictness, Timeouts};
+pub use ringbuf_core::{Offset, Overlap, Range, SeqNum};
+pub use tcp_reasm::{Flags, Patience, Segment, Side, Sides, State, Strictness, Timeouts};

@@ -12,7 +12,8 @@ pub enum Verdict {
     /// It goes on its way.
     #[default]
     Forward,
-    /// A handler dropped it.
+    /// A handler dropped it, or the engine had to ([`DropReason::OutputFull`](crate::DropReason::OutputFull),
+    /// [`DropReason::EditLost`](crate::DropReason::EditLost)).
     Drop,
     /// It goes on as the engine has changed it: [`Engine::output`](crate::Engine::output) has it.
     Replace(Id),

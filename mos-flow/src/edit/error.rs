@@ -30,7 +30,7 @@ pub enum PacketError {
     /// The length of the payload can only be changed in the sender's hook.
     TooLate,
     /// More changes than can be followed at once, until the receiver has acknowledged some. Drop the packet: the sender sends it
-    /// again.
+    /// again. No packet has too many by itself: those that lie near each other are followed as one.
     TooMany,
     /// The packet is inside of a tunnel, whose headers would have to be changed, too.
     Tunnelled,
