@@ -244,7 +244,10 @@ impl<A, M: Memory> Engine<A, M> {
     /// Forgets a connection that no socket watches any more. Returns whether it did.
     pub(super) fn forget_if_unwatched(&mut self, id: Id) -> bool {
         let Some(flow) = self.flows.get_mut(id).filter(|f| f.over.is_none()) else { return false };
-        let unwatched = flow.take(Mark::Stopped) && !self.is_watched(id);
+        let stopped = flow.take(Mark::Stopped);
+        // What the ends count differently must be translated as long as there are two.
+        let changed = self.flows.live(id).is_some_and(|live| self.is_changed(live));
+        let unwatched = stopped && !changed && !self.is_watched(id);
         if unwatched {
             self.forget(id);
         }

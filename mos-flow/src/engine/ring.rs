@@ -140,15 +140,18 @@ impl<A, M: Memory> Engine<A, M> {
         true
     }
 
-    /// Stops keeping the octets of a stream.
+    /// Stops keeping the octets of a stream, unless handlers changed some: those have to be repeated.
     pub(crate) fn disable_buffer(&mut self, id: Id, side: Side) {
+        let needed = self.flows.live(id).is_some_and(|live| self.is_side_changed(live, side));
         let Some(flow) = self.flows.get_mut(id) else { return };
-        flow.set(Mark::buffered(side), false);
+        flow.set(Mark::buffered(side), needed);
         if let Some(live) = self.flows.live_mut(id) {
             (live.pending[side], live.belated[side]) = (false, false);
             live.rings[side] = None;
             self.waits.clear_side(&mut live.waits, side);
         }
-        self.drop_octets(id, side);
+        if !needed {
+            self.drop_octets(id, side);
+        }
     }
 }

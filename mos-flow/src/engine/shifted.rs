@@ -6,7 +6,7 @@
 //! are as the receiver got them: so whatever part is sent again, and however it is cut, the receiver never sees two versions.
 
 use super::{Engine, Passage};
-use crate::edit::{EditBuffer, Scope};
+use crate::edit::{EditBuffer, Scope, is_plain};
 use crate::flow::Live;
 use crate::memory::Memory;
 use crate::packet::Verdict;
@@ -63,12 +63,14 @@ impl<A, M: Memory> Engine<A, M> {
         if place.again == (place.start..place.start) && place.known.is_empty() {
             return Ok(None);
         }
-        if !passage.whole {
+        let known = clamp(place.known.end - place.start);
+        let again = clamp(place.again.end - place.again.start);
+        // The same packets may come by another way, whose headers tell lengths, too.
+        let fits = known == again || is_plain(passage.view.frame, passage.view.packet);
+        if !(passage.whole && fits) {
             return Err(());
         }
         let mut copy = self.scratch.pop().ok_or(())?;
-        let known = clamp(place.known.end - place.start);
-        let again = clamp(place.again.end - place.again.start);
         let loaded = copy.load(passage.view, Scope::FREE);
         let room = loaded.and_then(|()| copy.room(0, known, again));
         if !room.is_ok_and(|room| self.recall(live, (from, map), segment, (&place, room))) {
@@ -141,24 +143,28 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Whether a handler changed something of what a side of the connection receives.
     pub(super) fn is_changed(&self, live: &Live) -> bool {
-        self.shifts
-            .get(live.shifts)
-            .is_some_and(|maps| Side::BOTH.iter().any(|side| maps[*side].is_changed()))
+        Side::BOTH.into_iter().any(|side| self.is_side_changed(live, side))
+    }
+
+    /// Whether a handler changed something of what `side` receives.
+    pub(super) fn is_side_changed(&self, live: &Live, side: Side) -> bool {
+        self.shifts.get(live.shifts).is_some_and(|maps| maps[side].is_changed())
     }
 
     /// Octets that `side` received from there on may have to be sent again as they are, whoever has read them: a handler changed
     /// some, and they were not acknowledged.
     pub(super) fn needed(&self, live: &Live, side: Side) -> Offset {
-        let changed = self.shifts.get(live.shifts).is_some_and(|maps| maps[side].is_changed());
-        if changed { live.conn.stream(side).acked() } else { Offset(u64::MAX) }
+        if self.is_side_changed(live, side) { live.conn.stream(side).acked() } else { Offset(u64::MAX) }
     }
 
     /// The segment goes to its receiver, as the handlers of the sender's hook left it.
     pub(super) fn note_forwarded(&mut self, id: Id, from: Side, passage: &Passage<'_, M>) {
         let edited = passage.edited.as_ref().filter(|edited| edited.is_payload_changed());
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        // What is not kept cannot be repeated as it was.
+        let edited = edited.filter(|_| flow.is_buffered(!from));
         if live.shifts.is_none() {
-            if edited.is_none() || !flow.is_buffered(!from) {
+            if edited.is_none() {
                 return;
             }
             live.shifts = new_shifts(&mut self.shifts, &live.conn, (from, passage.segment.data_seq()));
@@ -249,21 +255,22 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Nothing is left of what a segment carried. Its receiver has to acknowledge something all the same, or the sender waits for
-    /// ever; it does when it is sent an octet that it had before, as hosts do to see whether a connection is alive.
+    /// ever; it does when it is sent an octet that it had before, as hosts do to see whether a connection is alive. What was
+    /// only forwarded it may not have had.
     fn make_probe(&mut self, id: Id, to: Side, copy: &mut EditBuffer<M>) {
         let Some(live) = self.flows.live(id) else { return };
         let (buffer, stream) = (live.buffers[to], live.conn.stream(to));
-        let seq = copy.segment().map_or(SeqNum(0), |segment| segment.seq);
-        let before = u64::try_from(stream.position(seq) - 1).map(|at| Range::at(Offset(at), 1));
+        let Some(base) = stream.base() else { return };
+        let before = stream.acked().0.checked_sub(1);
         let mut octet = [0];
-        if let Ok(before) = before {
-            self.buffers.copy(buffer, before, &mut octet);
+        if let Some(before) = before {
+            self.buffers.copy(buffer, Range::at(Offset(before), 1), &mut octet);
         }
         if let Ok(room) = copy.room(0, 0, 1) {
             room.copy_from_slice(&octet);
         }
         if let Some(tcp) = copy.tcp_mut() {
-            tcp.seq.set(tcp.seq.get().wrapping_sub(1));
+            tcp.seq.set((stream.acked().seq(base) - 1).0);
         }
     }
 }

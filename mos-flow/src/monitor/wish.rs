@@ -9,8 +9,8 @@ use tcp_reasm::Side;
 
 impl<A, M: Memory> Monitor<'_, A, M> {
     /// Stops the events of one side, or of both, for this socket. When no socket of a connection wants any more
-    /// events, the connection is forgotten after the packet, without an end event. On a stream socket: for the
-    /// connections that it will watch.
+    /// events, the connection is forgotten after the packet, without an end event; one of which handlers changed octets is
+    /// followed to its end all the same. On a stream socket: for the connections that it will watch.
     ///
     /// # Errors
     /// [`SocketError::WrongKind`] on a raw socket.
@@ -32,7 +32,8 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     }
 
     /// Switches off keeping the octets that `side` receives. On an active socket what is held is freed, for all
-    /// sockets of the connection; on a stream socket it concerns the connections that it will watch.
+    /// sockets of the connection, but for a stream of which a handler changed octets: that one's may have to be sent again.
+    /// On a stream socket it concerns the connections that it will watch.
     ///
     /// # Errors
     /// [`SocketError::WrongKind`] on a raw socket.

@@ -246,7 +246,7 @@ fn the_length_can_only_change_where_nothing_behind_was_sent() {
         ]
     );
     // A side whose octets are not kept cannot change its length.
-    w.engine.monitor(socket).unwrap().disable_buffer(Side::Server).unwrap();
-    w.send(&[x.data(Side::Client, b"four")]);
+    w.engine.monitor(socket).unwrap().disable_buffer(Side::Client).unwrap();
+    w.send(&[x.data(Side::Server, b"four")]);
     assert_eq!(w.take(), ["0 [Err(NotKept), Err(NotKept)]"]);
 }
