@@ -82,6 +82,18 @@ impl<M: Memory> Outbox<M> {
         }
     }
 
+    /// # Panics
+    /// When a slot is in use and nobody knows it.
+    #[cfg(any(test, feature = "_model"))]
+    #[allow(clippy::panic)] // failing is what a check is for
+    pub(crate) fn check(&self) {
+        let known =
+            |first| core::iter::successors(self.frames.get(first), |f| self.frames.get(f.next)).count();
+        let known =
+            known(self.burst.0) + known(self.queue.0) + usize::from(self.frames.get(self.taken).is_some());
+        assert_eq!(known, self.frames.len(), "slots in use");
+    }
+
     /// A slot for a frame that replaces one of the burst, or that was split off one.
     pub(crate) fn replace(
         &mut self,

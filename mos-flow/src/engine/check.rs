@@ -19,6 +19,8 @@ struct Count {
     sockets: usize,
     queues: usize,
     waits: usize,
+    aliases: usize,
+    shifts: usize,
 }
 
 impl<A, M: Memory> Engine<A, M> {
@@ -44,13 +46,16 @@ impl<A, M: Memory> Engine<A, M> {
             sockets: self.sockets.len(),
             queues: self.buffers.queues(),
             waits: self.waits.len(),
+            aliases: self.aliases.len(),
+            shifts: self.shifts.len(),
         };
         assert_eq!(count, counted);
+        assert_eq!(self.scratch.len(), self.scratch.capacity(), "every buffer was given back");
         assert_eq!(self.wheel.len(), self.flows.len(), "a timer for each connection");
         assert_eq!(self.stats.flows - self.stats.flows_ended, self.flow_count() as u64, "flows are counted");
         let f = &self.stats.fragments;
         assert_eq!(f.fragments, f.held + f.complete + f.dropped.total(), "fragments are counted");
-        assert!(self.aliases.len() <= count.awake, "an alias belongs to a connection that is awake");
+        self.outbox.check();
         self.sockets.check();
         #[cfg(feature = "alloc")]
         for (id, users) in self.sockets.handlers.closures.users() {
@@ -70,10 +75,14 @@ impl<A, M: Memory> Engine<A, M> {
             count.awake += 1;
             count.pending += usize::from(live.in_pending_list);
             count.waits += self.waits.list(live.waits).count();
+            count.aliases += usize::from(self.aliases.get(live.alias).is_some());
+            count.shifts += usize::from(self.shifts.get(live.shifts).is_some());
             assert!(!live.pinned, "no packet is in flight");
             for side in Side::BOTH {
                 let (buffer, run) = (live.buffers[side], live.conn.stream(side).window().run());
                 assert!(!live.pending[side] || live.in_pending_list);
+                let changed = self.is_side_changed(live, side);
+                assert!(!changed || flow.is_buffered(side), "what was changed can be repeated");
                 assert_eq!(self.buffers.frags(buffer).is_some(), !buffer.is_none(), "a record that exists");
                 assert!(!buffer.is_none() || run.is_empty(), "octets are where there is memory");
                 count.queues += usize::from(self.buffers.has_queue(buffer));
