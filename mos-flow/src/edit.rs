@@ -22,7 +22,8 @@ use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EthernetHeader, ethertype};
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
-use crate::wire::{Family, LinkType, Packet, checksum};
+
+use crate::wire::{Family, LinkType, Packet, SNAP, checksum};
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
@@ -202,6 +203,18 @@ impl<M: Memory> EditBuffer<M> {
         Ok(())
     }
 
+    /// Whether octets of the payload from `at` on may become others. Without a record of the connection they could not be
+    /// repeated.
+    fn may_overwrite(&self, at: usize) -> Result<(), PacketError> {
+        if at < self.scope.sent {
+            return Err(PacketError::AlreadySent);
+        }
+        match self.scope.resize {
+            Err(PacketError::TooMany) => Err(PacketError::TooMany),
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces `removed` octets of the payload by others.
     fn splice(&mut self, at: usize, removed: usize, data: &[u8]) -> Result<(), PacketError> {
         self.scope.resize?;
@@ -255,7 +268,7 @@ impl<M: Memory> EditBuffer<M> {
     fn set_end(&mut self, end: usize) {
         self.len = end;
         let Some(packet) = &mut self.packet else { return };
-        let before = core::mem::replace(&mut packet.end, end);
+        packet.end = end;
         packet.segment_len = end - packet.transport;
         let packet = *packet;
         let frame = &mut *self.octets;
@@ -263,7 +276,7 @@ impl<M: Memory> EditBuffer<M> {
             ip.total_len.set(u16::try_from(end - packet.ip).unwrap_or(u16::MAX));
         }
         if let Some(ip) = packet.ipv6_mut(frame) {
-            let len = usize::from(ip.payload_len.get()) + end - before;
+            let len = end - packet.ip - size_of::<Ipv6Header>();
             ip.payload_len.set(u16::try_from(len).unwrap_or(u16::MAX));
         }
     }
@@ -376,14 +389,14 @@ impl<'a, M: Memory> Edit<'a, M> {
     /// (`Config::max_changed`), and in the receiver's hook, only this packet is another.
     ///
     /// # Errors
-    /// [`PacketError::NotThere`], [`PacketError::OutOfBounds`], and [`PacketError::AlreadySent`] for payload that was
-    /// forwarded before.
+    /// [`PacketError::NotThere`], [`PacketError::OutOfBounds`], and for payload [`PacketError::AlreadySent`] when it was
+    /// forwarded before, [`PacketError::TooMany`] when no other connection can be followed of which octets were changed.
     pub fn overwrite(&mut self, layer: Layer, offset: usize, data: &[u8]) -> Result<(), PacketError> {
         let place = self.buffer.layer(layer, self.link)?;
         let end = offset.checked_add(data.len()).filter(|end| *end <= place.len());
         let end = end.ok_or(PacketError::OutOfBounds)?;
-        if layer == Layer::Payload && offset < self.buffer.scope.sent && !data.is_empty() {
-            return Err(PacketError::AlreadySent);
+        if layer == Layer::Payload && !data.is_empty() {
+            self.buffer.may_overwrite(offset)?;
         }
         self.buffer.overwrite(place.start + offset..place.start + end, data)?;
         self.buffer.payload_changed |= layer == Layer::Payload;
@@ -491,5 +504,9 @@ impl<'a, M: Memory> Edit<'a, M> {
 pub(crate) fn is_plain(frame: &Frame<'_>, packet: &Packet) -> bool {
     let kind = packet.ip.checked_sub(2).and_then(|at| frame.data.get(at..packet.ip));
     let kinds = [ethertype::IPV4.to_be_bytes(), ethertype::IPV6.to_be_bytes()];
-    packet.depth <= 1 && (packet.ip == 0 || kind.is_some_and(|kind| kinds.iter().any(|k| k == kind)))
+    // Before SNAP stands the length of what follows (IEEE 802.3).
+    let before = frame.data.get(..packet.ip.saturating_sub(2)).unwrap_or_default();
+    packet.depth <= 1
+        && !before.ends_with(&SNAP)
+        && (packet.ip == 0 || kind.is_some_and(|kind| kinds.iter().any(|k| k == kind)))
 }

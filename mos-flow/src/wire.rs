@@ -44,6 +44,7 @@ mod vlan;
 #[cfg(test)]
 pub(crate) mod craft;
 
+pub(crate) use link::SNAP;
 pub use link::{LinkType, MAX_LABELS};
 pub use packet::{Family, Fragment, Packet};
 pub(crate) use parse::verify;

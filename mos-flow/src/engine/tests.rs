@@ -2,6 +2,7 @@ mod crowd;
 mod datagram;
 mod defects;
 mod events;
+mod hostile;
 mod limits;
 mod order;
 mod packets;

@@ -41,7 +41,7 @@ pub const MAX_LABELS: u8 = 8;
 
 /// LLC with SNAP (IEEE 802): two service access points, unnumbered information, and no organisation but the one that
 /// means that an `EtherType` follows (RFC 1042).
-const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
+pub(crate) const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
 /// Address and control octet of PPP in HDLC-like framing (RFC 1662, 3.1).
 const HDLC: [u8; 2] = [0xff, 0x03];
 /// Address octets of Cisco's framing: unicast, broadcast.
