@@ -14,42 +14,63 @@ const PACKETS: usize = 60_000;
 enum Reader {
     None,
     InThePacket,
+    /// And looks at every one.
+    AddingUp,
     AfterTheBurst,
 }
 
+#[derive(Debug, Default)]
+struct App {
+    octets: u64,
+    sum: u64,
+}
+
 impl Reader {
-    const ALL: [(&'static str, Reader); 3] = [
+    const ALL: [(&'static str, Reader); 4] = [
         ("reassembly_alone", Reader::None),
         ("slices_of_packets", Reader::InThePacket),
+        ("slices_of_packets_added_up", Reader::AddingUp),
         ("slices_of_the_ring", Reader::AfterTheBurst),
     ];
 }
 
-fn read(ctx: &mut Context<'_, u64>) {
+fn read(ctx: &mut Context<'_, App>) {
     let Some(side) = ctx.side() else { return };
-    let Ok((octets, mut monitor)) = ctx.split() else { return };
-    let _ = monitor.read_with(side, |_, slice| *octets += black_box(slice).len() as u64);
+    let Ok((app, mut monitor)) = ctx.split() else { return };
+    let _ = monitor.read_with(side, |_, slice| app.octets += black_box(slice).len() as u64);
 }
 
-fn engine(reader: Reader) -> Engine<u64> {
-    let retention = if reader == Reader::InThePacket { Retention::Unread } else { Retention::Ring };
+fn add_up(ctx: &mut Context<'_, App>) {
+    let Some(side) = ctx.side() else { return };
+    let Ok((app, mut monitor)) = ctx.split() else { return };
+    let _ = monitor.read_with(side, |_, slice| {
+        app.octets += slice.len() as u64;
+        app.sum += slice.iter().map(|octet| u64::from(*octet)).sum::<u64>();
+    });
+}
+
+fn engine(reader: Reader) -> Engine<App> {
+    let in_the_packet = matches!(reader, Reader::InThePacket | Reader::AddingUp);
+    let retention = if in_the_packet { Retention::Unread } else { Retention::Ring };
     let config = Config { verify_checksums: false, retention, ..Config::default() };
     let mut engine = Engine::new(config).unwrap_or_else(|e| unreachable!("{e}"));
     let socket = engine.open(SocketKind::Stream).unwrap_or_else(|e| unreachable!("{e}"));
     let _ = match reader {
         Reader::None => Ok(()),
         Reader::InThePacket => engine.register(socket, Event::NewData, Hook::Receiver, read, 0),
+        Reader::AddingUp => engine.register(socket, Event::NewData, Hook::Receiver, add_up, 0),
         Reader::AfterTheBurst => engine.register(socket, Event::NewData, Hook::None, read, 0),
     };
     engine
 }
 
-fn run(engine: &mut Engine<u64>, frames: &mut [Frame<'_>]) -> u64 {
-    let mut octets = 0;
+fn run(engine: &mut Engine<App>, frames: &mut [Frame<'_>]) -> u64 {
+    let mut app = App::default();
     for burst in frames.chunks_mut(BURST) {
-        engine.process_burst(burst, &mut octets);
+        engine.process_burst(burst, &mut app);
     }
-    octets
+    black_box(app.sum);
+    app.octets
 }
 
 fn readers(c: &mut Criterion) {

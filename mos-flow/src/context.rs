@@ -49,7 +49,23 @@ pub enum Trouble {
 
 /// The world as a handler sees it: the application's state, the event, and the socket it happened at.
 ///
-/// Everything borrowed from it ends with the call.
+/// Everything borrowed from it ends with the call. This does not compile:
+///
+/// ```compile_fail
+/// fn keep(ctx: &mut mos_flow::Context<'_, Vec<&'static [u8]>>) {
+///     let (app, packet) = ctx.split_packet();
+///     app.extend(packet.map(|packet| packet.frame.data));
+/// }
+/// ```
+///
+/// A copy does:
+///
+/// ```
+/// fn keep(ctx: &mut mos_flow::Context<'_, Vec<Vec<u8>>>) {
+///     let (app, packet) = ctx.split_packet();
+///     app.extend(packet.map(|packet| packet.frame.data.to_vec()));
+/// }
+/// ```
 pub struct Context<'a, A: 'static, M: Memory = DefaultMemory> {
     pub(crate) engine: &'a mut Engine<A, M>,
     pub(crate) app: &'a mut A,

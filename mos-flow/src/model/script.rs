@@ -77,7 +77,7 @@ pub fn run(input: &[u8]) {
 
 /// Events at all their hooks, but new data once a burst only: at the receiver's hook it is told of each segment, which is another
 /// test's.
-fn is_told(event: Event, hook: Hook) -> bool {
+pub(crate) fn is_told(event: Event, hook: Hook) -> bool {
     event.is_allowed_at(hook) && (event, hook) != (Event::NewData, Hook::Receiver)
 }
 

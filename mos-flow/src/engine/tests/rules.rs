@@ -48,7 +48,7 @@ fn play(setup: u8, script: &[[u8; 5]]) -> Calls {
     for token in 0..2 {
         let socket = engine.open(SocketKind::Stream).unwrap();
         for event in Event::ALL {
-            for hook in Hook::ALL.into_iter().filter(|hook| is_told(event, *hook)) {
+            for hook in Hook::ALL.into_iter().filter(|hook| crate::model::script::is_told(event, *hook)) {
                 engine.register(socket, event, hook, record, token).unwrap();
             }
         }
@@ -282,10 +282,4 @@ fn errors_of_a_segment_come_between_its_hooks_whether_it_is_taken_or_not() {
     w.send(&[x.data(Side::Client, b"none")]);
     assert_eq!(short(&w.take()), between);
     assert_eq!(w.engine.stats().odd[tcp_reasm::Anomaly::WindowClosed], 1);
-}
-
-/// Events at all their hooks, but new data once a burst only: at the receiver's hook it is told of each segment, which is another
-/// test's.
-fn is_told(event: Event, hook: Hook) -> bool {
-    event.is_allowed_at(hook) && (event, hook) != (Event::NewData, Hook::Receiver)
 }
