@@ -131,6 +131,23 @@ impl<M: Memory> Outbox<M> {
         Ok(())
     }
 
+    /// The last packet of the queue.
+    pub(crate) fn last_sent(&self) -> Id {
+        self.queue.1
+    }
+
+    /// Takes packets out of the queue again that came after the one that was the last.
+    pub(crate) fn take_back(&mut self, last: Id) {
+        let mut next = match self.frames.get_mut(last) {
+            Some(frame) => core::mem::replace(&mut frame.next, Id::NONE),
+            None => core::mem::replace(&mut self.queue.0, Id::NONE),
+        };
+        self.queue.1 = last;
+        while let Some(frame) = self.frames.remove(next) {
+            next = frame.next;
+        }
+    }
+
     /// Takes a slot; `write` puts a frame into it and returns its length.
     fn fill(
         &mut self,

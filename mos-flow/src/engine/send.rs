@@ -133,13 +133,20 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let Some(live) = self.flows.live(id) else { return Err(SocketError::NoSocket.into()) };
         let (conn, inside) = (live.conn, self.addresses(id, false));
+        if live.reset {
+            return Ok(());
+        }
+        let before = self.outbox.last_sent();
         for (to, mut segment) in resets(&conn, &inside) {
             if to == Side::Server {
                 let outside = self.addresses(id, true);
                 (segment.source, segment.destination) = (outside.client, outside.server);
             }
             let back = in_flight.is_some_and(|(_, from)| from == to);
-            self.send_way(&segment, in_flight.map(|(packet, _)| packet), back)?;
+            if let Err(e) = self.send_way(&segment, in_flight.map(|(packet, _)| packet), back) {
+                self.outbox.take_back(before); // both ends or none
+                return Err(e.into());
+            }
         }
         if let Some(live) = self.flows.live_mut(id) {
             live.reset = true;

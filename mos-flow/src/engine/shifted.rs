@@ -218,7 +218,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (Some(shifts), stream) = (self.shifts.get(live.shifts), *live.conn.stream(from)) else { return };
         let (map, shifts_id) = (shifts[from].clone(), live.shifts);
         let left = passage.edited.as_ref().and_then(EditBuffer::segment).unwrap_or(*passage.segment);
-        let emptied = passage.carries && left.payload.is_empty() && !left.is_fin();
+        let emptied = passage.carries && left.payload.is_empty() && !left.flags.any(Flags::FIN | Flags::RST);
         let moves = !map.is_identity() && stream.base().is_some() && passage.segment.is_ack();
         if !(emptied || moves) {
             return;

@@ -192,3 +192,74 @@ fn without_a_record_nothing_is_changed_that_could_not_be_repeated() {
     assert_eq!(w.take(), ["Ok(())".to_string(), format!("Err({:?})", PacketError::TooMany)]);
     assert_eq!(first, w.pass(&data));
 }
+
+/// Behind an MPLS label.
+fn in_mpls(frame: &[u8]) -> Vec<u8> {
+    [&frame[..12], &[0x88, 0x47, 0, 1, 0x01, 64], &frame[14..]].concat()
+}
+
+#[test]
+fn a_reset_that_cannot_reach_one_end_reaches_none() {
+    fn reset(ctx: &mut Context<'_, Log>) {
+        if !ctx.packet().unwrap().segment.unwrap().payload.is_empty() {
+            let done = ctx.reset();
+            ctx.app().lines.push(format!("{done:?}"));
+        }
+    }
+    for (max_output, label, expected) in
+        [(1, false, "Err(Inject(NoRoom))"), (8, true, "Err(Inject(Labels))"), (8, false, "Ok(())")]
+    {
+        let mut w = World::new(Config { max_output, ..small() });
+        w.on(Event::PacketIn, Hook::Sender, reset);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        let data = x.data(Side::Server, b"bad");
+        w.send(&[if label { in_mpls(&data) } else { data }]);
+        assert_eq!(w.take(), [expected]);
+        let done = expected == "Ok(())";
+        assert_eq!((w.engine.poll_transmit().is_some(), w.engine.flow_count()), (done, usize::from(!done)));
+    }
+}
+
+#[test]
+fn a_connection_is_reset_once() {
+    fn reset(ctx: &mut Context<'_, Log>) {
+        if !ctx.packet().unwrap().segment.unwrap().payload.is_empty() {
+            ctx.reset().unwrap();
+        }
+    }
+    let queued = |times: usize| {
+        let mut w = World::new(small());
+        let others: Vec<_> = (1..times).map(|_| w.engine.open(SocketKind::Stream).unwrap()).collect();
+        w.on(Event::PacketIn, Hook::Sender, reset);
+        for socket in others {
+            w.engine.register(socket, Event::PacketIn, Hook::Sender, reset, 0).unwrap();
+        }
+        let mut x = exchange();
+        w.send(&x.handshake());
+        w.send(&[x.data(Side::Server, b"bad")]);
+        core::iter::from_fn(|| w.engine.poll_transmit().map(|t| t.octets.to_vec())).collect::<Vec<_>>()
+    };
+    assert_eq!(queued(1), queued(3));
+}
+
+#[test]
+fn a_reset_whose_payload_vanishes_keeps_its_number() {
+    fn swallow(ctx: &mut Context<'_, Log>) {
+        let segment = ctx.packet().unwrap().segment.unwrap();
+        let (len, rst) = (segment.payload.len(), segment.is_rst());
+        if len > 0 && !rst {
+            ctx.edit().unwrap().chomp(0, len).unwrap();
+        }
+    }
+    let mut w = World::new(small());
+    w.on(Event::PacketIn, Hook::Sender, swallow);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let seq = x.seq(Side::Client);
+    w.send(&[x.data(Side::Client, b"secret")]);
+    let rst = x.segment_at(Side::Client, seq, x.seq(Side::Server), Flags::RST | Flags::ACK, b"secret");
+    let out = w.pass(&[rst]).concat().concat();
+    verify(&out);
+    assert_eq!((segment(&out).seq.0, segment(&out).payload), (seq, &[][..]));
+}
