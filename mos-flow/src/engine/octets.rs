@@ -5,6 +5,7 @@ use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
 use crate::context::Trouble;
 use crate::memory::Memory;
+use crate::shift::ShiftMap;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Refusal;
@@ -188,12 +189,15 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// A stream begins anew: nothing that was held of it counts.
+    /// A stream begins anew: nothing that was held of it counts, nor what handlers changed.
     pub(super) fn forget_stream(&mut self, id: Id, side: Side) {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
         (live.pending[side], live.belated[side]) = (false, false);
         live.timers.forget_hole(side);
+        if let Some(maps) = self.shifts.get_mut(live.shifts) {
+            maps[side] = ShiftMap::new(0);
+        }
         let first = flow.first_socket;
         let mut next = first;
         while let Some(socket) = self.sockets.at_mut(next) {

@@ -263,3 +263,29 @@ fn a_reset_whose_payload_vanishes_keeps_its_number() {
     verify(&out);
     assert_eq!((segment(&out).seq.0, segment(&out).payload), (seq, &[][..]));
 }
+
+#[test]
+fn what_a_wrong_guess_lost_is_changed_again() {
+    fn shout(ctx: &mut Context<'_, Log>) {
+        let mut edit = ctx.edit().unwrap();
+        let loud = edit.layer(Layer::Payload).unwrap().to_ascii_uppercase();
+        let done = edit.overwrite(Layer::Payload, 0, &loud);
+        if !loud.is_empty() {
+            ctx.app().lines.push(format!("{done:?}"));
+        }
+    }
+    let mut w = World::new(small());
+    w.on(Event::PacketIn, Hook::Sender, shout);
+    let mut x = exchange();
+    let [syn, syn_ack, _] = x.handshake();
+    let (client, server) = (x.seq(Side::Client), x.seq(Side::Server));
+    // The client is taken to answer a SYN/ACK that was not seen; then that comes, and is another.
+    let guess = x.segment_at(Side::Client, client, server.wrapping_add(500), Flags::ACK, b"hello");
+    let after = x.segment_at(Side::Client, client, server, Flags::ACK, b"hello");
+    let out = w.pass(&[syn, guess, syn_ack, after]).concat();
+    assert_eq!(
+        (text(segment(&out[1]).payload), text(segment(&out[3]).payload)),
+        ("HELLO".into(), "HELLO".into())
+    );
+    assert_eq!(w.take(), ["Ok(())", "Ok(())"]);
+}
