@@ -150,10 +150,52 @@ struct Middle {
     acked: i64,
     /// End and carrier of the last change in the segment at hand.
     last: Option<(i64, i64)>,
+    /// Changes that wait to be acknowledged, with their carriers.
+    changes: Vec<(Change, i64)>,
     inserted: u32,
 }
 
+/// One past the last octet that was removed.
+fn end(change: &Change) -> i64 {
+    change.at + i64::from(change.removed)
+}
+
 impl Middle {
+    /// Of two changes that can become one, those with the fewest octets: the number of the first one, and the octets.
+    fn nearest(&self) -> Option<(usize, Range<i64>)> {
+        let pairs = self.changes.windows(2).enumerate().filter_map(|(n, pair)| {
+            let octets = pair[0].0.at..end(&pair[1].0).max(pair[1].1 + 1);
+            let behind = |(next, carrier): &(Change, i64)| next.at >= octets.end && *carrier >= octets.end;
+            let free = self.changes.get(n + 2).is_none_or(behind) && octets.end <= self.forwarded;
+            (free && !octets.is_empty()).then_some((n, octets))
+        });
+        pairs.min_by_key(|(_, octets)| octets.end - octets.start)
+    }
+
+    /// Two changes become one: what the receiver got for all octets is carried by the last one.
+    fn merge(&mut self, n: usize, octets: Range<i64>) {
+        let ((first, carrier), (second, _)) = (self.changes[n], self.changes.remove(n + 1));
+        let mut all = Vec::new();
+        if carrier < first.at {
+            let after = &mut self.truth.0[index(carrier)].after;
+            all.extend(after.split_off(after.len() - usize::from(first.inserted)));
+        }
+        let own = |change: &Change| {
+            let here = change.at == first.at && change.anchor == Anchor::Following;
+            if here { usize::from(change.inserted) } else { 0 }
+        };
+        for at in octets.clone() {
+            let cell = &mut self.truth.0[index(at)];
+            // What changes before these put there stays.
+            let stays = if at == first.at { cell.before.len() - own(&first) - own(&second) } else { 0 };
+            all.extend(cell.before.drain(stays..).chain(cell.own.take()).chain(cell.after.drain(..)));
+        }
+        let (removed, inserted) = ((octets.end - octets.start) as u16, all.len() as u16);
+        let merged = Change { at: first.at, removed, inserted, anchor: Anchor::Preceding };
+        self.truth.0[index(octets.end - 1)].after = all;
+        self.changes[n] = (merged, octets.end - 1);
+    }
+
     /// A segment of the sender: what goes to the receiver, unless it is dropped.
     fn segment(&mut self, sent: Range<i64>, script: &mut Script<'_>) -> Option<(i64, Vec<u32>)> {
         let fresh = sent.start.max(self.forwarded)..sent.end;
@@ -164,6 +206,7 @@ impl Middle {
         }
         if edits >> 5 == 7 {
             self.map.abandon();
+            self.changes.retain(|(_, carrier)| *carrier < self.forwarded);
             for at in fresh.map(index) {
                 self.truth.0[at] = Cell::unchanged(at);
             }
@@ -183,7 +226,7 @@ impl Middle {
             inserted: u16::from(size >> 2 & 7),
             anchor: if place & 1 == 0 { Anchor::Following } else { Anchor::Preceding },
         };
-        let end = change.at + i64::from(change.removed);
+        let end = end(&change);
         let carrier = if change.anchor == Anchor::Following { change.at } else { end - 1 };
         let fin = self.truth.0.len() as i64 + FIRST - 1;
         // What the caller sees to: changes are in the segment, neither SYN nor FIN is removed, nothing is behind the FIN.
@@ -193,20 +236,26 @@ impl Middle {
         if outside || lowest < 0 || end > fin || after_fin {
             return;
         }
+        self.changes.drain(..self.changes.len() - self.map.pending());
+        let merged = self.nearest().filter(|_| self.changes.len() == MAX_CHANGES);
         let expected = if change.removed == 0 && change.inserted == 0 {
             Ok(())
         } else if change.at < self.forwarded || carrier < self.forwarded {
             Err(ShiftError::AlreadySent)
         } else if self.last.is_some_and(|(end, last)| change.at < end || carrier < last) {
             Err(ShiftError::OutOfOrder)
-        } else if self.map.pending() == MAX_CHANGES {
+        } else if self.changes.len() == MAX_CHANGES && merged.is_none() {
             Err(ShiftError::Full)
         } else {
             self.last = Some((end, carrier));
             Ok(())
         };
         assert_eq!(self.map.change(change), expected, "{change:?}");
-        if expected.is_ok() {
+        if expected.is_ok() && change.removed + change.inserted > 0 {
+            if let Some((n, octets)) = merged {
+                self.merge(n, octets);
+            }
+            self.changes.push((change, carrier));
             self.apply(change, carrier);
         }
     }
@@ -299,6 +348,7 @@ impl World {
                 forwarded: FIRST,
                 acked: FIRST,
                 last: None,
+                changes: Vec::new(),
                 inserted: 0,
             },
             receiver: Receiver::default(),
