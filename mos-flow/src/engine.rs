@@ -473,10 +473,13 @@ impl<A, M: Memory> Engine<A, M> {
                 return Verdict::Forward;
             }
         };
-        match (edited, prepared) {
-            (Some(edited), Ok(p)) => self.put_out(frame, &p.packet, verdict, edited),
-            _ => verdict,
+        // Asked for before it is moved: a copy is large, and nearly always there is none.
+        if edited.is_some()
+            && let (Some(edited), Ok(p)) = (edited, prepared)
+        {
+            return self.put_out(frame, &p.packet, verdict, edited);
         }
+        verdict
     }
 
     /// The frame is shown to the raw sockets, and goes on as they leave it.
