@@ -327,33 +327,22 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// From nothing to much, on a good network and a bad one.
 #[test]
-fn in_peace() {
+fn from_nothing_to_much() {
     let say = |n: u32, step: u32| (0..n).map(|i| (i * step) as u8).collect::<Vec<u8>>();
-    for (n, loss, mtu, window) in [
-        (0, 0, 1500, 65_000),
-        (5, 0, 1500, 65_000),
-        (100, 0, 1500, 65_000),
-        (3000, 0, 1500, 65_000),
-        (3000, 0, 300, 65_000),
-        (300, 3, 1500, 65_000),
-        (3000, 8, 300, 65_000),
+    for (n, loss, mtu) in [
+        (0, 0, 1500),
+        (5, 0, 1500),
+        (100, 0, 1500),
+        (3000, 0, 1500),
+        (3000, 0, 300),
+        (300, 3, 1500),
+        (3000, 8, 300),
     ] {
-        let case = Case {
-            say: Sides { client: say(n, 1), server: say(n, 3) },
-            seed: 1,
-            loss,
-            mtu,
-            window,
-            retention: Retention::Ring,
-        };
-        let started = std::time::Instant::now();
-        let result = run(&case);
-        eprintln!(
-            "{n} {loss} {mtu} {window}: {:?} {:?}",
-            result.map_err(|e| e.to_string()),
-            started.elapsed()
-        );
+        let say = Sides { client: say(n, 1), server: say(n, 3) };
+        let case = Case { say, seed: 1, loss, mtu, window: 65_000, retention: Retention::Ring };
+        run(&case).unwrap_or_else(|e| panic!("{n} octets, loss {loss}, MTU {mtu}: {e}"));
     }
 }
 
