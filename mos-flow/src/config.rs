@@ -48,7 +48,7 @@ pub struct Config {
     /// Connections that are left awake although they could rest, in case they are needed again soon; of use up to about
     /// what a second-level cache holds, 300 octets each. It changes nothing else.
     pub at_ease: usize,
-    /// Which connection gives way to a new one when the table is full.
+    /// Which connection gives way to a new one when the table is full. One of which a handler changed octets never does.
     pub eviction: &'static dyn Evict,
     /// Sockets: monitors, and one for each connection and monitor that matches it.
     pub max_sockets: usize,

@@ -136,13 +136,10 @@ impl<M: Memory> EditBuffer<M> {
 
     /// The frame that `like` became.
     pub(crate) fn frame<'a>(&'a self, like: &Frame<'_>) -> Frame<'a> {
+        let len = u32::try_from(self.len).unwrap_or(u32::MAX);
         Frame {
             data: self.octets(),
-            wire_len: u32::try_from(self.len).unwrap_or(u32::MAX).max(if self.is_cut() {
-                like.wire_len
-            } else {
-                0
-            }),
+            wire_len: if self.is_cut() { len.max(like.wire_len) } else { len },
             time: like.time,
             link: like.link,
             port: like.port,

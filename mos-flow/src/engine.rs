@@ -509,18 +509,6 @@ impl<A, M: Memory> Engine<A, M> {
         verdict
     }
 
-    /// Of two changed copies the later one counts.
-    fn keep_last(&mut self, earlier: EditBuffer<M>, edited: &mut Option<EditBuffer<M>>) {
-        match edited {
-            Some(_) => self.give_back(earlier),
-            None => *edited = Some(earlier),
-        }
-    }
-
-    fn give_back(&mut self, buffer: EditBuffer<M>) {
-        let _ = self.scratch.push(buffer); // there is a place for each
-    }
-
     /// A fragment, or a packet that is whole.
     fn classify(
         &mut self,

@@ -83,7 +83,14 @@ fn exchange(port: u16) -> Exchange {
 }
 
 fn config() -> Config {
-    Config { max_flows: 256, max_sockets: 300, max_buffers: 256, chunks: 64, ..Config::default() }
+    Config {
+        max_flows: 256,
+        max_sockets: 300,
+        max_buffers: 256,
+        chunks: 64,
+        hash_seed: [7; 16],
+        ..Config::default()
+    }
 }
 
 /// CVE-2018-5390 (SegmentSmack), CVE-2018-6922: octets that touch no other. So many are held as a stream has ranges, the

@@ -65,6 +65,10 @@ impl<A, M: Memory> Engine<A, M> {
 
     fn as_candidate(&self, id: Id) -> Option<Candidate> {
         let flow = self.flows.get(id)?;
+        // Without its record what comes later would go on with the wrong numbers.
+        if self.flows.live_of(flow).is_some_and(|live| self.is_changed(live)) {
+            return None;
+        }
         let stage = match flow.over {
             Some(_) => Stage::Ended,
             None if flow.is(Mark::Embryonic) => Stage::Embryonic,

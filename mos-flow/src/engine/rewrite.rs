@@ -112,4 +112,16 @@ impl<A, M: Memory> Engine<A, M> {
         self.keep_last(changed, &mut later);
         passage.edited = later;
     }
+
+    /// Of two changed copies the later one counts.
+    pub(super) fn keep_last(&mut self, earlier: EditBuffer<M>, edited: &mut Option<EditBuffer<M>>) {
+        match edited {
+            Some(_) => self.give_back(earlier),
+            None => *edited = Some(earlier),
+        }
+    }
+
+    pub(super) fn give_back(&mut self, buffer: EditBuffer<M>) {
+        let _ = self.scratch.push(buffer); // there is a place for each
+    }
 }

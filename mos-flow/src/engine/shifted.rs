@@ -215,11 +215,11 @@ impl<A, M: Memory> Engine<A, M> {
             return;
         }
         let Some(live) = self.flows.live(id) else { return };
-        let (Some(shifts), stream) = (self.shifts.get(live.shifts), *live.conn.stream(from)) else { return };
-        let (map, shifts_id) = (shifts[from].clone(), live.shifts);
+        let (maps, stream) = (live.shifts, *live.conn.stream(from));
+        let identity = self.shifts.get(maps).is_none_or(|maps| maps[from].is_identity());
         let left = passage.edited.as_ref().and_then(EditBuffer::segment).unwrap_or(*passage.segment);
         let emptied = passage.carries && left.payload.is_empty() && !left.flags.any(Flags::FIN | Flags::RST);
-        let moves = !map.is_identity() && stream.base().is_some() && passage.segment.is_ack();
+        let moves = !identity && stream.base().is_some() && passage.segment.is_ack();
         if !(emptied || moves) {
             return;
         }
@@ -228,11 +228,9 @@ impl<A, M: Memory> Engine<A, M> {
             self.stats.drops[DropReason::OutputFull] += 1;
             return;
         };
-        if moves {
-            acknowledge_for_sender(&mut copy, &map, &stream);
-            if let Some(shifts) = self.shifts.get_mut(shifts_id) {
-                shifts[from].on_acknowledged(stream.acked().0.cast_signed());
-            }
+        if let Some(maps) = self.shifts.get_mut(maps).filter(|_| moves) {
+            acknowledge_for_sender(&mut copy, &maps[from], &stream);
+            maps[from].on_acknowledged(stream.acked().0.cast_signed());
         }
         if emptied {
             self.make_probe(id, !from, &mut copy);

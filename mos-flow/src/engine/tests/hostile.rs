@@ -289,3 +289,22 @@ fn what_a_wrong_guess_lost_is_changed_again() {
     );
     assert_eq!(w.take(), ["Ok(())", "Ok(())"]);
 }
+
+/// What was changed on one connection goes on only with its record: another one does not take its place.
+#[test]
+fn a_changed_connection_gives_way_to_nobody() {
+    fn insert(ctx: &mut Context<'_, Log>) {
+        if !ctx.packet().unwrap().segment.unwrap().payload.is_empty() {
+            ctx.edit().unwrap().insert(0, b"+").unwrap();
+        }
+    }
+    let mut w = World::new(Config { max_flows: 1, ..small() });
+    w.on(Event::PacketIn, Hook::Sender, insert);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, b"one")]);
+    w.send(&other(7).handshake()[..1]);
+    assert_eq!(w.engine.stats().drops[DropReason::TableFull], 1);
+    let two = x.data(Side::Client, b"two");
+    assert!(w.pass(&[two]).concat().concat().ends_with(b"+two"), "it is followed as before");
+}

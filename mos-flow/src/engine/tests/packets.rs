@@ -4,12 +4,11 @@ use super::*;
 use crate::wire::{LinkType, checksum, parse};
 use crate::{Layer, PacketError};
 
-/// What is wrong with the checksums of a frame, if anything.
-fn verify(frame: &[u8]) -> Result<(), DropReason> {
+/// Both checksums of a frame are right.
+fn verify(frame: &[u8]) {
     let packet = parse(LinkType::Ethernet, frame).unwrap();
     assert_eq!(checksum::tcp_ok(frame, &packet), Some(true), "TCP");
     assert!(checksum::ip_ok(frame, &packet), "IP");
-    Ok(())
 }
 
 fn payload(frame: &[u8]) -> String {
@@ -42,11 +41,10 @@ fn the_receiver_gets_what_the_senders_hook_made() {
         w.send(&x.handshake());
         let before = [x.data(Side::Client, b"hello "), x.data(Side::Client, b"odd")];
         let after: Vec<Vec<u8>> = w.pass(&before).concat();
-        after.iter().for_each(|frame| verify(frame).unwrap());
+        after.iter().for_each(|frame| verify(frame));
         assert_eq!(after.iter().map(|f| payload(f)).collect::<Vec<_>>(), ["HELLO ", "ODD"]);
         assert_eq!(text(&w.log.streams.server), "HELLO ODD");
-        let kept = |f: &[u8]| (f[..54 - 4].to_vec(), f.len());
-        assert_eq!(kept(&after[0]).1, kept(&before[0]).1);
+        assert_eq!(after[0].len(), before[0].len());
         assert_eq!(after[0][..14], before[0][..14], "the Ethernet header is as it was");
         assert!(w.take().is_empty());
     }
@@ -77,7 +75,7 @@ fn what_is_changed_in_the_receivers_hook_is_this_packet_only() {
     let mut x = exchange();
     w.send(&x.handshake());
     let out = w.pass(&[x.data(Side::Client, b"hello")]).concat().concat();
-    verify(&out).unwrap();
+    verify(&out);
     assert_eq!((payload(&out), text(&w.log.streams.server)), ("HELLO".into(), "hello".into()));
 }
 
@@ -221,11 +219,11 @@ fn raw_sockets_and_orphans_can_be_changed_too() {
     let mut x = exchange();
     let [syn, ..] = x.handshake();
     let out = w.pass(&[syn]).concat().concat();
-    verify(&out).unwrap();
+    verify(&out);
     assert_eq!(w.take(), ["10.0.0.77:8080"], "the connection is what the raw socket made of it");
     let stray = other(9).data(Side::Client, b"stray");
     let out = w.pass(core::slice::from_ref(&stray)).concat().concat();
-    verify(&out).unwrap();
+    verify(&out);
     assert_eq!((out[22], &out[30..34], stray[22]), (63, &[10, 0, 0, 77][..], 64), "both changes");
 }
 
