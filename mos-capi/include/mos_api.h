@@ -63,7 +63,7 @@ extern "C" {
 #endif
 
 /* The version of this interface. It grows when something is added; see mos_abi_version(). */
-#define MOS_ABI_VERSION 1u
+#define MOS_ABI_VERSION 2u
 
 #ifndef __MTCP_MANAGER
 #define __MTCP_MANAGER
@@ -112,11 +112,36 @@ typedef struct filter_arg {
 	size_t len;
 } filter_arg_t;
 
-/* A callback. arg is NULL for built-in events. For timers sock is the timer's id, side and event are 0. */
+/* A callback. arg is NULL for built-in events, never for others. For timers sock is the timer's id, side and event are 0. */
 typedef void (*callback_t)(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg);
 
-/* A condition of a user-defined event. */
+/* Whether an event of the program happens, when the one above it does; called as its callback is. */
 typedef bool (*filter_t)(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg);
+
+/*
+ * Defines an event below another one, built-in or not. It happens, at each socket and hook where a callback is registered
+ * for it or for one below it, when the event above does and filter returns true. Filters are asked once. First comes the
+ * callback of the event above, then the events that were raised in it, then those below it in the order in which they were
+ * registered, each with all that is below it. The octets that arg describes are copied; filter and callbacks are given
+ * a struct filter_arg of the library's that describes the copy (NULL and 0 without one), and that stays. What is defined
+ * again, with the same three arguments, is the same event. Events belong to the process and are not removed.
+ * The event, 4096 or more, or 0 with EPERM (before mtcp_init()), EINVAL (no such event above; filter is NULL; octets but
+ * no pointer), ENOMEM (more than 30,240 events, or more than 16 below each other).
+ */
+event_t mtcp_define_event(event_t event, filter_t filter, struct filter_arg *arg);
+
+/*
+ * Defines an event that happens only when mtcp_raise_event() is called for it. It is always another one.
+ * The event, or 0 with EPERM, EINVAL (no such event above), ENOMEM.
+ */
+event_t mtcp_alloc_event(event_t parent);
+
+/*
+ * Raises an event: called in the filter or in the callback of the one above it. [callback] It happens once, however often it
+ * is raised, at the socket and hook at hand, after the callback of the event above; not at all when that is not to happen.
+ * 0, or -1 with EACCES, EPERM, EINVAL (not made by mtcp_alloc_event() for the event at hand).
+ */
+int mtcp_raise_event(mctx_t mctx, event_t child);
 
 /* ---- sockets ----------------------------------------------------------------------------------------------- */
 
@@ -224,9 +249,11 @@ int mtcp_bind_monitor_filter(mctx_t mctx, int sock, monitor_filter_t ft);
 /*
  * Registers a callback for one event at one hook, in place of the one before; cb NULL removes it. On a stream socket it
  * concerns connections that begin afterwards, on the socket of a connection only that one. What a callback
- * changes takes effect with the next hook. Events that are never raised are taken at any hook.
- * 0, or -1 with EACCES, EBADF, EINVAL (event is not exactly one built-in event, hook_point is none, or the event
- * is not raised at that hook), ENOENT (nothing to remove), ENFILE (too many sockets with callbacks of their own).
+ * changes takes effect with the next hook. Events that are never raised, and those below them, are taken at any hook.
+ * Sockets with the same callbacks share them, so that many connections with callbacks of their own cost little.
+ * 0, or -1 with EACCES, EBADF, EINVAL (event is not exactly one event, hook_point is none, or the event, or the built-in
+ * one that it lies below, is not raised at that hook), ENOENT (nothing to remove), ENFILE (too many different sets of
+ * callbacks), ENOMEM.
  */
 int mtcp_register_callback(mctx_t mctx, int sock, event_t event, int hook_point, callback_t cb);
 

@@ -18,9 +18,11 @@ pub type Mctx = *mut MtcpContext;
 pub type EventId = u64;
 /// `callback_t`.
 pub type Callback = unsafe extern "C" fn(Mctx, c_int, c_int, EventId, *mut FilterArg);
+/// `filter_t`.
+pub type Filter = unsafe extern "C" fn(Mctx, c_int, c_int, EventId, *mut FilterArg) -> bool;
 
 /// `struct filter_arg`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct FilterArg {
     /// Octets of the event.
@@ -150,7 +152,7 @@ macro_rules! constants {
 }
 
 constants! {
-    MOS_ABI_VERSION: u32 = 1;
+    MOS_ABI_VERSION: u32 = 2;
 
     MOS_SIDE_CLI: c_int = 0;
     MOS_SIDE_SVR: c_int = 1;
@@ -164,6 +166,7 @@ constants! {
     MOS_HK_RCV: c_int = 1 << 30;
     MOS_HK_SND: c_int = c_int::MIN;
 
+    MOS_NULL_EVENT: EventId = 0;
     MOS_ON_PKT_IN: EventId = 1;
     MOS_ON_PKT_OUT: EventId = 1 << 1;
     MOS_ON_CONN_START: EventId = 1 << 2;
@@ -215,6 +218,16 @@ constants! {
     TCP_CLOSING: c_int = mos_flow::State::Closing as c_int;
     TCP_LAST_ACK: c_int = mos_flow::State::LastAck as c_int;
     TCP_TIME_WAIT: c_int = mos_flow::State::TimeWait as c_int;
+}
+
+/// Whether a number is that of one built-in event.
+pub(crate) fn is_built_in(number: EventId) -> bool {
+    number.is_power_of_two() && number <= MOS_ON_DEBUG_MESSAGE
+}
+
+/// The built-in event with a number; `None` for others, and for those that are never raised.
+pub(crate) fn raised_event(number: EventId) -> Option<mos_flow::Event> {
+    mos_flow::Event::ALL.into_iter().find(|event| event_id(*event) == number)
 }
 
 /// The number of a built-in event.

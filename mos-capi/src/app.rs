@@ -1,8 +1,9 @@
 //! [`CApp`]: the application's state that an engine of C callbacks carries.
 
 use crate::abi::{Callback, Mctx, MtcpContext};
+use crate::defined::Definition;
 use libc::c_int;
-use mos_flow::SocketId;
+use mos_flow::{SocketId, UserEvent};
 use std::ptr;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ pub(crate) struct CApp {
     mctx: &'static MtcpContext,
     /// All functions that were ever registered. A registration's token is its index here. Programs have few.
     callbacks: Vec<Callback>,
+    /// Events that the program defined, as far as the engine knows them; none for those that are never raised.
+    events: Vec<(&'static Definition, Option<UserEvent>)>,
+    /// Where they are in `events`, by the engine's index.
+    places: Vec<usize>,
     /// Timers that run; a timer's token is its index here.
     timers: Vec<Option<AppTimer>>,
     /// Tokens of timers that have fired.
@@ -36,6 +41,8 @@ impl CApp {
         CApp {
             mctx,
             callbacks: Vec::new(),
+            events: Vec::new(),
+            places: Vec::new(),
             timers: Vec::new(),
             free: Vec::new(),
             waiting: Some(Vec::new()),
@@ -78,6 +85,27 @@ impl CApp {
 
     pub(crate) fn callback(&self, token: usize) -> Option<Callback> {
         self.callbacks.get(token).copied()
+    }
+
+    /// Events of the program that the engine knows, in the order of their ids.
+    pub(crate) fn events(&self) -> &[(&'static Definition, Option<UserEvent>)] {
+        &self.events
+    }
+
+    /// The engine knows another one.
+    pub(crate) fn add_event(&mut self, definition: &'static Definition, event: Option<UserEvent>) {
+        if let Some(event) = event {
+            let index = event.index() as usize;
+            self.places.resize(self.places.len().max(index + 1), usize::MAX);
+            self.places[index] = self.events.len();
+        }
+        self.events.push((definition, event));
+    }
+
+    /// The definition of an event of the engine.
+    pub(crate) fn definition_of(&self, event: UserEvent) -> Option<&'static Definition> {
+        let place = self.places.get(event.index() as usize)?;
+        self.events.get(*place).map(|(definition, _)| *definition)
     }
 
     /// Keeps a timer until it fires. Returns its token.

@@ -1,8 +1,10 @@
 //! The process's configuration: what `mtcp_init` read and `mtcp_setconf` changed.
 
 use crate::abi::{MOS_APP, MOS_APP_ARGC, MtcpConf};
+use crate::defined::MAX_EVENTS;
 use crate::errno::Errno;
-use crate::slot::{MAX_CORES, lock};
+use crate::lock::lock;
+use crate::slot::MAX_CORES;
 use crate::text;
 use libc::{c_char, c_int};
 use mos_dpdk::config::{Config, Io};
@@ -140,6 +142,8 @@ impl Settings {
             max_sockets: streams + 64,
             max_monitors: 64,
             max_timers: 1 << 14,
+            max_events: MAX_EVENTS,
+            max_steps: 1 << 17,
             max_buffers: streams,
             // Nothing of the C ABI changes packets yet.
             max_output: 0,

@@ -1,9 +1,10 @@
 //! What the calling thread may do: the running callback's context, and how calls reach the engine.
 
-use crate::abi::{Callback, MOS_SIDE_BOTH, MOS_SIDE_CLI, MOS_SIDE_SVR};
+use crate::abi::{self, EventId, FilterArg, MOS_NULL_EVENT, MOS_SIDE_BOTH, MOS_SIDE_CLI, MOS_SIDE_SVR, Mctx};
 use crate::app::CApp;
 use crate::bell::Bell;
 use crate::errno::Errno;
+use crate::lock::lock;
 use crate::slot::{self, Command, Desk, Slot};
 use libc::c_int;
 use mos_flow::{Context, Side};
@@ -46,7 +47,7 @@ fn is_stack_of(slot: &'static Slot) -> bool {
 
 /// The context that `mctx` stands for, for the calling thread. A callback that runs while another thread destroys
 /// its context still has it.
-pub(crate) fn find(mctx: crate::abi::Mctx) -> Result<&'static Slot, Errno> {
+pub(crate) fn find(mctx: Mctx) -> Result<&'static Slot, Errno> {
     let still = || slot::slot_at(mctx).filter(|s| is_stack_of(s) && in_callback() && !RENOUNCED.get());
     slot::find(mctx).or_else(still).ok_or(Errno::ACCES)
 }
@@ -146,7 +147,7 @@ struct Reply<R> {
 
 impl<R> Reply<R> {
     fn give(&self, answer: Result<R, Errno>) {
-        *slot::lock(&self.answer) = Some(answer);
+        *lock(&self.answer) = Some(answer);
         self.asker.map_or(&self.bell, |slot| &slot.bell).ring();
     }
 
@@ -154,7 +155,7 @@ impl<R> Reply<R> {
         let bell = self.asker.map_or(&self.bell, |slot| &slot.bell);
         loop {
             let ticket = bell.ticket();
-            if let Some(answer) = slot::lock(&self.answer).take() {
+            if let Some(answer) = lock(&self.answer).take() {
                 return answer;
             }
             // Two contexts may ask each other: each answers while it waits.
@@ -182,15 +183,47 @@ fn run_in_callback(slot: &'static Slot, command: Command) {
 
 /// The handler of all events.
 pub(crate) fn on_event(context: &mut Context<'_, CApp>) {
-    let (token, sock) = (context.token(), context.socket().index().cast_signed());
-    let side = match context.side() {
+    let (token, sock, side) = (context.token(), sock_of(context), side_of(context));
+    let (event, arg) = event_of(context);
+    if let Some(callback) = context.app().callback(token) {
+        call(context, |mctx| {
+            // SAFETY: the program registered it as a callback of this type, which is the whole condition for calling
+            // it. It cannot unwind into us: the ABI of `extern "C"` turns that into an abort.
+            unsafe { callback(mctx, sock, side, event, arg) }
+        });
+    }
+}
+
+/// The filter of all events that the program defined. Its token is the event's place in the list of the context.
+pub(crate) fn on_filter(context: &mut Context<'_, CApp>) -> bool {
+    let (token, sock, side) = (context.token(), sock_of(context), side_of(context));
+    let definition = context.app().events().get(token).map(|(definition, _)| *definition);
+    let Some((definition, filter)) = definition.and_then(|d| Some((d, d.filter?))) else { return false };
+    let mut happens = false;
+    call(context, |mctx| {
+        // SAFETY: as for callbacks.
+        happens = unsafe { filter(mctx, sock, side, definition.id, definition.arg()) };
+    });
+    happens
+}
+
+fn sock_of(context: &Context<'_, CApp>) -> c_int {
+    context.socket().index().cast_signed()
+}
+
+fn side_of(context: &Context<'_, CApp>) -> c_int {
+    match context.side() {
         Some(Side::Client) => MOS_SIDE_CLI,
         Some(Side::Server) => MOS_SIDE_SVR,
         None => MOS_SIDE_BOTH,
-    };
-    let event = context.event().map_or(0, crate::abi::event_id);
-    if let Some(callback) = context.app().callback(token) {
-        call(context, callback, sock, side, event);
+    }
+}
+
+/// The number of the event that happens, and its argument.
+fn event_of(context: &mut Context<'_, CApp>) -> (EventId, *mut FilterArg) {
+    match context.user_event().and_then(|event| context.app().definition_of(event)) {
+        Some(definition) => (definition.id, definition.arg()),
+        None => (context.event().map_or(MOS_NULL_EVENT, abi::event_id), ptr::null_mut()),
     }
 }
 
@@ -198,18 +231,18 @@ pub(crate) fn on_event(context: &mut Context<'_, CApp>) {
 pub(crate) fn on_timer(context: &mut Context<'_, CApp>) {
     let token = context.token();
     if let Some(timer) = context.app().take_timer(token) {
-        call(context, timer.callback, timer.id, 0, 0);
+        call(context, |mctx| {
+            // SAFETY: as for callbacks.
+            unsafe { (timer.callback)(mctx, timer.id, 0, MOS_NULL_EVENT, ptr::null_mut()) }
+        });
     }
 }
 
-fn call(context: &mut Context<'_, CApp>, callback: Callback, sock: c_int, side: c_int, event: u64) {
+/// Calls a function of the program, unless the context was destroyed.
+fn call(context: &mut Context<'_, CApp>, function: impl FnOnce(Mctx)) {
     if STACK.get().is_none_or(Slot::is_stopping) {
         return; // destroyed while the packet was on its way
     }
     let mctx = context.app().mctx();
-    enter(context, || {
-        // SAFETY: the program registered it as a callback of this type, which is the whole condition for calling
-        // it. It cannot unwind into us: the ABI of `extern "C"` turns that into an abort.
-        unsafe { callback(mctx, sock, side, event, ptr::null_mut()) }
-    });
+    enter(context, || function(mctx));
 }

@@ -120,6 +120,28 @@ pub(crate) unsafe fn read<T: Copy>(pointer: *const T) -> Answer<T> {
     Ok(unsafe { pointer.read_unaligned() })
 }
 
+/// A copy of octets of the program.
+///
+/// # Errors
+/// `EFAULT` for NULL, unless there are none; `ENOMEM`.
+///
+/// # Safety
+/// `pointer` is NULL or leads to `len` octets.
+pub(crate) unsafe fn octets(pointer: *const c_void, len: usize) -> Answer<Vec<u8>> {
+    let mut copy = Vec::new();
+    if len == 0 {
+        return Ok(copy);
+    }
+    if pointer.is_null() {
+        return Err(Errno::FAULT);
+    }
+    copy.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
+    // SAFETY: the caller's condition; it is not NULL, and octets are never misaligned. As they were reserved, there are no
+    // more than `isize::MAX`.
+    copy.extend_from_slice(unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), len) });
+    Ok(copy)
+}
+
 /// Writes a value to the program, at any address.
 ///
 /// # Errors

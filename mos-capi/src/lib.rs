@@ -15,13 +15,17 @@
 //! shared with nobody; what other threads want done is sent there as a closure and answered. Contexts have states
 //! (`slot::Phase`) that are single atomic words, so that a signal handler can end them.
 //!
-//! What it does not do yet: end-host sockets, user-defined events, edits of packets, live interfaces.
+//! What it does not do yet: end-host sockets, edits of packets, live interfaces.
 
 pub mod errno;
 
 pub mod abi;
 
 mod bell;
+
+mod lock;
+
+mod defined;
 
 mod app;
 

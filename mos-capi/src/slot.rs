@@ -14,13 +14,14 @@ use crate::abi::{Mctx, MtcpContext};
 use crate::app::CApp;
 use crate::bell::Bell;
 use crate::errno::Errno;
+use crate::lock::lock;
 use libc::c_int;
 use mos_flow::Control;
 use std::collections::VecDeque;
 use std::mem::{offset_of, size_of};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 
 /// Cores that contexts can be made for.
 pub(crate) const MAX_CORES: c_int = 64;
@@ -329,11 +330,6 @@ impl Slot {
             command(None);
         }
     }
-}
-
-/// Locks, also when a panic happened under the lock: all that is behind our locks is whole at every step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -40,6 +40,13 @@ fn sockets_answer_and_obey() {
     Run::new(&program, None).arg(conf).arg(captures::mixed()).arg(captures::ppeek()).checks(200);
 }
 
+#[test]
+fn events_of_the_program_happen_in_their_order() {
+    let program = build("tests/c/events.c", Link::Shared);
+    let conf = conf("events.conf", "max_concurrency = 64");
+    Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(4000);
+}
+
 /// Runs one part of runs.c over a capture.
 fn life(what: &str, capture: &Path, least: u32) {
     let conf = conf("runs.conf", "max_concurrency = 64");
@@ -369,6 +376,7 @@ fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     run(&build("tests/c/ppeek.c", link), Some(&capture)).arg(&conf).checks(300);
     run(&build("tests/c/misuse.c", link), Some(&capture)).arg(&conf).checks(2000);
     let mixed = captures::mixed();
+    run(&build("tests/c/events.c", link), Some(&capture)).arg(&conf).checks(4000);
     run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);
 }
 

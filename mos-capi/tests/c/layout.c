@@ -194,7 +194,7 @@ SIZE(mtcp_epoll_data_t, 8);
 SIZE(struct mtcp_epoll_event, 16);
 AT(struct mtcp_epoll_event, events, 0);
 AT(struct mtcp_epoll_event, data, 8);
-SAME(MOS_ABI_VERSION, 1);
+SAME(MOS_ABI_VERSION, 2);
 
 /* The types of functions: each line compiles only if the prototype is this one. */
 #define TYPE(result, name, ...) result (*const type_of_##name)(__VA_ARGS__) = name
@@ -216,6 +216,9 @@ static TYPE(int, mtcp_setsockopt, mctx_t, int, int, int, const void *, socklen_t
 static TYPE(int, mtcp_bind_monitor_filter, mctx_t, int, monitor_filter_t);
 static TYPE(int, mtcp_register_callback, mctx_t, int, event_t, int, callback_t);
 static TYPE(int, mtcp_unregister_callback, mctx_t, int, event_t, int);
+static TYPE(event_t, mtcp_define_event, event_t, filter_t, struct filter_arg *);
+static TYPE(event_t, mtcp_alloc_event, event_t);
+static TYPE(int, mtcp_raise_event, mctx_t, event_t);
 static TYPE(void, mtcp_set_uctx, mctx_t, int, void *);
 static TYPE(void *, mtcp_get_uctx, mctx_t, int);
 static TYPE(int, mtcp_getpeername, mctx_t, int, struct sockaddr *, socklen_t *, int);
@@ -248,6 +251,9 @@ int main(void)
 		(const void *)type_of_mtcp_bind_monitor_filter,
 		(const void *)type_of_mtcp_register_callback,
 		(const void *)type_of_mtcp_unregister_callback,
+		(const void *)type_of_mtcp_define_event,
+		(const void *)type_of_mtcp_alloc_event,
+		(const void *)type_of_mtcp_raise_event,
 		(const void *)type_of_mtcp_set_uctx,
 		(const void *)type_of_mtcp_get_uctx,
 		(const void *)type_of_mtcp_getpeername,
