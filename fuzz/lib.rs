@@ -4,8 +4,11 @@
 //! toolchain, `cargo fuzz run --sanitizer none TARGET` about ten times as fast without. `cargo test` in this folder
 //! replays the committed inputs under `corpus/`, finds of the past among them.
 
+mod abi;
+
 /// The name of each target and what it does with an input.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("abi", abi::run),
     ("capture", capture),
     ("defrag", mos_flow::model::run_defrag),
     ("engine", mos_flow::model::run),
