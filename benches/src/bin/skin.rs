@@ -5,10 +5,10 @@
 //! `skin` prints the table; `skin quick` runs a tenth of the packets twice, to see that it works.
 
 use benches::{Kind, Traffic};
+use mos_dpdk::Worker;
 use mos_dpdk::capture::CaptureWriter;
 use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{Port, Received};
-use mos_dpdk::Worker;
 use mos_flow::{Config, Context, Engine, Event, Hook, Peek, SocketKind};
 use std::error::Error;
 use std::ffi::{CString, c_char, c_int};
