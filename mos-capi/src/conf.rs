@@ -23,6 +23,12 @@ const MAX_CONCURRENCY: c_int = 1 << 25;
 /// Stream memory of a context, octets: the least, for holes, and the most. It is touched only when used.
 const STREAM_MEMORY: std::ops::RangeInclusive<u64> = 16 << 20..=4 << 30;
 const CHUNK: u64 = 2048;
+/// Packets that wait to be sent: changed ones of a burst, and made ones. Arbitrary.
+const OUTPUT: std::ops::RangeInclusive<usize> = 256..=1024;
+/// Octets of such a packet: the longest of IP, and its link header.
+const OUTPUT_OCTETS: usize = (1 << 16) + 64;
+/// Connections of which octets are changed at once, two kilobytes each. Arbitrary.
+const MAX_CHANGED: usize = 1 << 16;
 /// Octets for all that is small beside the tables: buffers of files, sockets' names, threads' needs.
 const HEADROOM: usize = 8 << 20;
 
@@ -145,11 +151,11 @@ impl Settings {
             max_events: MAX_EVENTS,
             max_steps: 1 << 17,
             max_buffers: streams,
-            // Nothing of the C ABI changes packets yet.
-            max_output: 0,
-            output_octets: 0,
-            max_aliases: 0,
-            max_changed: 0,
+            max_output: streams.clamp(*OUTPUT.start(), *OUTPUT.end()),
+            output_octets: OUTPUT_OCTETS,
+            max_aliases: max_flows,
+            // Changed connections never give way to others, so that there must be some that are not.
+            max_changed: max_flows.div_ceil(2).min(MAX_CHANGED),
             chunks: usize::try_from(memory / CHUNK).unwrap_or(usize::MAX),
             ring_octets,
             retention: Retention::Ring,

@@ -8,6 +8,7 @@ use crate::slot::{Desk, Phase, Slot};
 use crate::text;
 use mos_dpdk::port::pcap::{PcapSink, PcapSource};
 use mos_dpdk::port::{Port, PortError, Received};
+use mos_dpdk::worker::{send_made, send_on};
 use mos_flow::{Engine, Frame};
 use std::fs;
 use std::ops::RangeInclusive;
@@ -136,18 +137,28 @@ impl Stack {
     fn turn(&mut self) -> Result<Received, PortError> {
         let Stack { engine, app, input, output, .. } = self;
         let Some(input) = input else { return Ok(Received::End) };
-        let mut sent = Ok(0);
+        let mut sent = Ok(());
         let received = input.receive(&mut |frames| {
             if let Some(first) = frames.first() {
                 start_clock(engine, app, first);
             }
             engine.process_burst(frames, app);
             if let Some(output) = output {
-                sent = output.transmit(frames);
+                sent = send_on(engine, frames, output);
             }
         })?;
         sent?;
+        self.send_made()?;
         Ok(received)
+    }
+
+    /// Sends what callbacks made, or forgets it where nothing is sent.
+    fn send_made(&mut self) -> Result<(), PortError> {
+        if let Some(output) = &mut self.output {
+            return send_made(&mut self.engine, output);
+        }
+        while self.engine.poll_transmit().is_some() {}
+        Ok(())
     }
 
     /// Does what other threads asked for. Returns whether there was anything.

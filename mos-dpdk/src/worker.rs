@@ -3,6 +3,7 @@
 use crate::port::{Port, PortError, Received};
 use mos_flow::{Engine, Frame, Instant, Transmit, Verdict};
 use std::fmt;
+use std::slice;
 
 /// An engine between the port it receives from and, perhaps, the port it forwards to.
 pub struct Worker<A: 'static, P> {
@@ -78,16 +79,23 @@ impl<A, P: Port> Worker<A, P> {
     }
 }
 
-/// Sends what is to go on of a burst that was processed.
-pub(crate) fn send_on<A>(
+/// Sends what is to go on of a burst that was processed, as handlers left it.
+///
+/// # Errors
+/// [`PortError`] of the port; frames before the failing one were sent.
+pub fn send_on<A>(
     engine: &Engine<A>,
     frames: &[Frame<'_>],
     tx: &mut (impl Port + ?Sized),
 ) -> Result<(), PortError> {
-    if !frames.iter().any(|frame| matches!(frame.verdict, Verdict::Replace(_))) {
+    if !frames.iter().any(is_replaced) {
         return tx.transmit(frames).map(|_| ());
     }
     for frame in frames {
+        if !is_replaced(frame) {
+            tx.transmit(slice::from_ref(frame))?;
+            continue;
+        }
         let whole = Frame::ethernet(frame.time, frame.data);
         let cut = frame.wire_len.saturating_sub(whole.wire_len);
         for data in engine.output(frame) {
@@ -98,8 +106,15 @@ pub(crate) fn send_on<A>(
     Ok(())
 }
 
-/// Sends what handlers made.
-fn send_made<A>(engine: &mut Engine<A>, tx: &mut dyn Port) -> Result<(), PortError> {
+fn is_replaced(frame: &Frame<'_>) -> bool {
+    matches!(frame.verdict, Verdict::Replace(_))
+}
+
+/// Sends what handlers made, by the one port that there is.
+///
+/// # Errors
+/// [`PortError`] of the port; what waits behind the failing packet still waits.
+pub fn send_made<A>(engine: &mut Engine<A>, tx: &mut (impl Port + ?Sized)) -> Result<(), PortError> {
     let time = engine.now();
     while let Some(made) = engine.poll_transmit() {
         tx.transmit(&[frame_of(&made, time)])?;
@@ -108,6 +123,6 @@ fn send_made<A>(engine: &mut Engine<A>, tx: &mut dyn Port) -> Result<(), PortErr
 }
 
 /// What a handler made, as a frame.
-pub(crate) fn frame_of<'a>(made: &Transmit<'a>, time: Instant) -> Frame<'a> {
+pub fn frame_of<'a>(made: &Transmit<'a>, time: Instant) -> Frame<'a> {
     Frame { link: made.link, ..Frame::ethernet(time, made.octets) }
 }
