@@ -3,7 +3,7 @@
 //! The frame itself is not ours to write to: with its first change a packet is copied into a buffer of the engine, and from
 //! then on the copy is the packet, for later handlers, for the receiver's side of the connection, and for the wire. Checksums
 //! are put right once, after the handlers of a hook: by the difference that was made, so that one that was wrong before is as
-//! wrong after.
+//! wrong after; or anew, where a handler asks for that.
 //!
 //! # Invariants
 //! 1. What [`Packet`] says of a loaded buffer lies inside of it.
@@ -83,6 +83,15 @@ pub(crate) struct EditBuffer<M: Memory> {
     original: usize,
     /// Some of the payload was changed.
     payload_changed: bool,
+    /// Checksums that are made anew, whatever was there.
+    renewed: Renewed,
+}
+
+/// Checksums, by the layer that they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Renewed {
+    ip: bool,
+    transport: bool,
 }
 
 impl<M: Memory> fmt::Debug for EditBuffer<M> {
@@ -101,6 +110,7 @@ impl<M: Memory> EditBuffer<M> {
             pieces: Pieces::new(),
             original: 0,
             payload_changed: false,
+            renewed: Renewed::default(),
         }
     }
 
@@ -109,7 +119,7 @@ impl<M: Memory> EditBuffer<M> {
         let data = from.frame.data;
         self.octets.get_mut(..data.len()).ok_or(PacketError::NoRoom)?.copy_from_slice(data);
         (self.len, self.packet, self.scope) = (data.len(), Some(*from.packet), scope);
-        self.payload_changed = false;
+        (self.payload_changed, self.renewed) = (false, Renewed::default());
         self.pieces.clear();
         let payload = from.segment.map_or(0, |segment| segment.payload.len());
         self.original = payload;
@@ -288,6 +298,11 @@ impl<M: Memory> EditBuffer<M> {
             let was = word_at(from.frame.data, old.ip + IP_CHECKSUM);
             self.fix(packet.ip + IP_CHECKSUM, was, before, after);
         }
+        self.finish_transport(&packet, from);
+        self.renew();
+    }
+
+    fn finish_transport(&mut self, packet: &Packet, from: PacketRef<'_>) {
         let at = match packet.protocol {
             TCP => TCP_CHECKSUM,
             UDP => UDP_CHECKSUM,
@@ -297,10 +312,43 @@ impl<M: Memory> EditBuffer<M> {
             return;
         }
         let before = transport_sum(from.frame.data, from.packet, at);
-        let after = transport_sum(self.octets(), &packet, at);
+        let after = transport_sum(self.octets(), packet, at);
         if let (Some(before), Some(after)) = (before, after) {
             let was = word_at(from.frame.data, from.packet.transport + at);
             self.fix(packet.transport + at, was, before, after);
+        }
+    }
+
+    /// Makes the checksums anew that are wanted so.
+    fn renew(&mut self) {
+        let Some(packet) = self.packet else { return };
+        if self.renewed.ip && packet.family == Family::V4 {
+            let sum = sum_without(header(self.octets(), &packet), IP_CHECKSUM);
+            self.put_checksum(packet.ip + IP_CHECKSUM, sum);
+        }
+        let at = match packet.protocol {
+            TCP => TCP_CHECKSUM,
+            UDP => UDP_CHECKSUM,
+            _ => return,
+        };
+        let place = packet.transport + at;
+        let none = packet.protocol == UDP && word_at(self.octets(), place) == Some(0);
+        if !self.renewed.transport || packet.fragment.is_some() || self.is_cut() || none {
+            return;
+        }
+        if let Some(sum) = transport_sum(self.octets(), &packet, at) {
+            self.put_checksum(place, sum);
+        }
+    }
+
+    fn put_checksum(&mut self, at: usize, sum: Sum) {
+        let is_udp = self.packet().is_some_and(|packet| packet.protocol == UDP && at > packet.transport);
+        let new = match !sum.fold() {
+            0 if is_udp => u16::MAX, // 0 means that there is none (RFC 768)
+            new => new,
+        };
+        if let Some(place) = self.octets.get_mut(at..at + 2) {
+            place.copy_from_slice(&new.to_be_bytes());
         }
     }
 
@@ -473,6 +521,19 @@ impl<'a, M: Memory> Edit<'a, M> {
             _ => return Err(PacketError::Family),
         }
         self.buffer.overwrite(place..place + 2, &end.port().to_be_bytes())
+    }
+
+    /// Makes the checksum of the IPv4 header right at once, and once more after the handlers, whatever the sender wrote there.
+    pub fn renew_ip_checksum(&mut self) {
+        self.buffer.renewed.ip = true;
+        self.buffer.renew();
+    }
+
+    /// As [`Edit::renew_ip_checksum`], for the checksum of TCP or UDP. In a packet that the capture cut, which cannot be summed,
+    /// it stays as right as it was; and none stays none.
+    pub fn renew_transport_checksum(&mut self) {
+        self.buffer.renewed.transport = true;
+        self.buffer.renew();
     }
 
     /// The Ethernet header.

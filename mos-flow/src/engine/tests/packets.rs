@@ -68,6 +68,48 @@ fn a_wrong_checksum_stays_wrong() {
 }
 
 #[test]
+fn a_wrong_checksum_is_made_right_where_that_is_asked_for() {
+    /// The socket's word says which: 1 for IP, 2 for TCP.
+    fn renew(ctx: &mut Context<'_, Log>) {
+        let which = ctx.token();
+        let mut edit = ctx.edit().unwrap();
+        edit.overwrite(Layer::Ip, 8, &[9]).unwrap(); // TTL
+        edit.overwrite(Layer::Ip, 10, &[0xab, 0xcd]).unwrap(); // nobody's checksum
+        if which & 1 != 0 {
+            edit.renew_ip_checksum();
+        }
+        if which & 2 != 0 {
+            edit.renew_transport_checksum();
+        }
+        let ip_is_right_at_once = {
+            let header: Vec<u8> = edit.layer(Layer::Ip).unwrap().to_vec();
+            checksum::ipv4_header_ok(&header)
+        };
+        assert_eq!(ip_is_right_at_once, which & 1 != 0);
+        edit.overwrite(Layer::Ip, 1, &[4]).unwrap(); // and something after it
+    }
+    for which in 0..4 {
+        let mut w = World::new(Config { verify_checksums: false, ..small() });
+        let mut x = exchange();
+        w.send(&x.handshake());
+        w.engine.register(w.socket, Event::Orphan, Hook::None, renew, which).unwrap();
+        let mut frame = Exchange::new(
+            "10.9.9.9:1".parse().unwrap(),
+            "10.9.9.8:2".parse().unwrap(),
+            Sides::default(),
+        )
+        .data(Side::Client, b"hello");
+        frame[24] ^= 0x10; // the IP checksum
+        frame[50] ^= 0x10; // the TCP checksum
+        let out = w.pass(&[frame]).concat().concat();
+        let packet = parse(LinkType::Ethernet, &out).unwrap();
+        assert_eq!(checksum::ip_ok(&out, &packet), which & 1 != 0, "{which}");
+        assert_eq!(checksum::tcp_ok(&out, &packet), Some(which & 2 != 0), "{which}");
+        assert_eq!((out[22], out[15]), (9, 4));
+    }
+}
+
+#[test]
 fn what_is_changed_in_the_receivers_hook_is_this_packet_only() {
     let mut w = World::new(small());
     w.on(Event::PacketIn, Hook::Receiver, shout);
