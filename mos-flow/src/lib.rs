@@ -300,4 +300,5 @@ pub use time::Instant;
 pub use wire::LinkType;
 
 pub use ringbuf_core::{Offset, Overlap, Range, SeqNum};
+pub use tcp_reasm::options::Timestamps;
 pub use tcp_reasm::{Flags, Patience, Segment, Side, Sides, State, Strictness, Timeouts};

@@ -16,6 +16,7 @@ use crate::time::Instant;
 use crate::wire::VlanStack;
 use core::net::SocketAddr;
 use ringbuf_core::{FragList, Offset, Range, SeqNum};
+use tcp_reasm::options::Timestamps;
 use tcp_reasm::{Conn, Side, State, Stream};
 
 /// Result of a sequential read.
@@ -168,6 +169,15 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         let stream = conn.stream(side);
         let offset = stream.base().and_then(|_| u64::try_from(stream.position(seq)).ok());
         Ok(offset.map(Offset))
+    }
+
+    /// The timestamps of a segment that `from` sent now, to make one that its peer takes for new. `None` when the connection
+    /// has none.
+    ///
+    /// # Errors
+    /// [`SocketError::WrongKind`] unless the socket is active.
+    pub fn timestamps(&self, from: Side) -> Result<Option<Timestamps>, SocketError> {
+        Ok(self.conn()?.timestamps(from))
     }
 
     /// Why the connection is ending; `None` while it is not.

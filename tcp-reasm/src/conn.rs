@@ -34,6 +34,7 @@ mod data;
 mod close;
 
 use crate::anomaly::Anomaly;
+use crate::options::Timestamps;
 use crate::report::{Arrival, Report, Sent, Verdict};
 use crate::segment::Segment;
 use crate::side::{Side, Sides};
@@ -184,6 +185,14 @@ impl Conn {
     #[inline]
     pub fn stream(&self, side: Side) -> &Stream {
         &self.sides[side].stream
+    }
+
+    /// The timestamps of a segment that `from` sent now (RFC 7323, 3): the newest ones that its peer and itself took. `None` when they do
+    /// not use timestamps, or none of `from` was seen.
+    pub fn timestamps(&self, from: Side) -> Option<Timestamps> {
+        let (sender, receiver) = (self.space(from), self.space(!from));
+        let value = receiver.ts_recent().filter(|_| receiver.has_timestamps(sender))?;
+        Some(Timestamps { value, echo: sender.ts_recent().unwrap_or(0) })
     }
 
     /// Forgets the octets held for `side` below `offset`, as they were read, and returns how many; the stream's position

@@ -128,6 +128,9 @@ fn old_timestamps_and_signatures_are_refused() {
         l.play(S, &and(Segment::build(SISS, c, Flags::SYN | Flags::ACK, b""), ts(9000, 5000))).is_accept()
     );
     assert!(l.play(C, &and(Segment::build(c, s, Flags::ACK, b""), ts(5001, 9000))).is_accept());
+    assert_eq!(l.conn.timestamps(C), ts(5001, 9000).timestamps, "what each would send next");
+    assert_eq!(l.conn.timestamps(S), ts(9000, 5001).timestamps);
+    assert_eq!(Link::established().conn.timestamps(C), None);
     let old = and(Segment::build(c, s, Flags::ACK, b"EVIL"), ts(4000, 9000));
     assert_eq!(l.play(C, &old), Verdict::Refuse(Anomaly::Paws));
     let signed = Segment::build(c, s, Flags::RST, b"");

@@ -93,12 +93,9 @@ fn a_wrong_checksum_is_made_right_where_that_is_asked_for() {
         let mut x = exchange();
         w.send(&x.handshake());
         w.engine.register(w.socket, Event::Orphan, Hook::None, renew, which).unwrap();
-        let mut frame = Exchange::new(
-            "10.9.9.9:1".parse().unwrap(),
-            "10.9.9.8:2".parse().unwrap(),
-            Sides::default(),
-        )
-        .data(Side::Client, b"hello");
+        let mut frame =
+            Exchange::new("10.9.9.9:1".parse().unwrap(), "10.9.9.8:2".parse().unwrap(), Sides::default())
+                .data(Side::Client, b"hello");
         frame[24] ^= 0x10; // the IP checksum
         frame[50] ^= 0x10; // the TCP checksum
         let out = w.pass(&[frame]).concat().concat();
