@@ -182,8 +182,13 @@ enum tcpstate {
  *   MOS_TCP_STATE_*   optval: an int, an enum tcpstate; *optlen: at least its size.
  *   MOS_TIMESTAMP     optval: a uint32_t, the time of the last packet in microseconds modulo 2^32; *optlen as above.
  * With mtcp_setsockopt(), optval an int; on a passive socket for the connections that it will watch:
- *   MOS_CLIBUF, MOS_SVRBUF   0: that side's octets are not kept any more; those held are freed, for all sockets of the
- *                     connection. Any positive size is EOPNOTSUPP.
+ *   MOS_CLIBUF, MOS_SVRBUF   how many octets that side's stream keeps, read or unread: rounded up to a power of two
+ *                     from 1,024 on; at most 16,777,216, of which a stream gets 4 MiB, or rmem_size where that is more. A
+ *                     connection with several sockets has the largest of their sizes. It grows at once; when it shrinks, the
+ *                     oldest octets go after the burst, and who has not read them is told by MOS_ON_ERROR before and
+ *                     by mtcp_peek() after. 0: octets are not kept any more; those held are freed, for all sockets of the
+ *                     connection.
+ *   MOS_FRAG_*        0: the same as MOS_CLIBUF, MOS_SVRBUF of 0. There is no other buffer for what comes early: EINVAL.
  *   MOS_*OVERLAP      which octet is kept when octets come twice to that side: 0 or 1 of MOS_OVERLAP_POLICY_*, from
  *                     the next packet on, for all sockets of the connection.
  *   MOS_STOP_MON      MOS_SIDE_CLI, MOS_SIDE_SVR or MOS_SIDE_BOTH: no callback for that side any more, at this
@@ -201,8 +206,8 @@ enum mos_socket_opts {
 	MOS_SVRBUF = 0x0a,
 	MOS_SEQ_REMAP = 0x0b,    /* ENOSYS */
 	MOS_STOP_MON = 0x0c,
-	MOS_FRAG_CLIBUF = 0x0d,  /* ENOSYS */
-	MOS_FRAG_SVRBUF = 0x0e,  /* ENOSYS */
+	MOS_FRAG_CLIBUF = 0x0d,
+	MOS_FRAG_SVRBUF = 0x0e,
 	MOS_CLIOVERLAP = 0x0f,
 	MOS_SVROVERLAP = 0x10
 };
@@ -346,14 +351,72 @@ struct pkt_ctx {
 int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *p);
 
 /*
- * Decides about the packet in flight. [callback] option MOS_DROP: it is not forwarded; its connection is followed all
- * the same, and all other arguments are not looked at. One of MOS_OVERWRITE, MOS_CHOMP and MOS_INSERT together with a
- * layer: EOPNOTSUPP, not built yet.
- * 0, or -1 with EACCES, EPERM, ENODATA (no packet), EINVAL (offset is negative, no layer is named, the place is
- * outside of it, or the packet is not TCP and a layer of TCP is named), EAGAIN (not exactly one thing to do), EACCES
- * (MOS_ETH_HDR when the link is not Ethernet or with another option than MOS_OVERWRITE; MOS_IP_HDR of IPv6).
+ * Decides about the packet in flight, or changes it. [callback] sock and side are not looked at. option is exactly one of
+ *   MOS_DROP       it is not forwarded; in MOS_HK_SND and at raw sockets that means that the receiver never gets it. All
+ *                  other arguments are not looked at, but offset must not be negative.
+ *   MOS_OVERWRITE  datalen octets from offset on become those of data, in network byte order.
+ *   MOS_CHOMP      datalen octets from offset on are taken out of the payload; data is not looked at.
+ *   MOS_INSERT     data is put into the payload, before the octet at offset or behind the last one.
+ * and, but for MOS_DROP, a part of the packet; of several the first one counts:
+ *   MOS_ETH_HDR (14 octets), MOS_IP_HDR (IPv4, with its options), MOS_TCP_HDR (with its options), MOS_TCP_PAYLOAD.
+ *
+ * Later callbacks, also those of other sockets, and mtcp_getlastpkt() see the changed packet; from MOS_HK_SND and raw
+ * sockets on it is what the receiver gets and its stream has. In MOS_HK_RCV only what is forwarded changes.
+ *
+ * Lengths change in the payload alone, and only in MOS_HK_SND: headers have none to give away (write over an
+ * option with octets of 1, which mean nothing). The sequence and acknowledgement numbers of both ends are translated
+ * from then on, what was changed is changed again when its sender repeats it, and lengths in headers follow. So the
+ * receiver's octets must be kept (no MOS_*BUF of 0), and octets that were forwarded once stay as they were.
+ *
+ * Addresses and ports of a connection's first packet as MOS_HK_SND leaves them are those under which the server's packets
+ * are looked for; mtcp_getpeername() still tells the client's. What comes from there is to be changed back in
+ * MOS_HK_SND, too.
+ *
+ * Checksums of IP, TCP and UDP follow each change by themselves, after the callbacks: one that was right is right, and one
+ * that was wrong is as wrong as it was. What is written over a checksum counts for nothing. With MOS_UPDATE_IP_CHKSUM and
+ * MOS_UPDATE_TCP_CHKSUM (UDP's, too) they are made anew: right at once, whatever the sender wrote, unless the capture cut
+ * the packet.
+ *
+ * 0, or -1 with, in this order, EACCES, EPERM, ENODATA (no packet: new data, an end, a timer), EINVAL (offset is
+ * negative), EAGAIN (not exactly one thing to do), EINVAL (no part is named), EACCES (MOS_ETH_HDR when the link is not
+ * Ethernet, or with another option than MOS_OVERWRITE; MOS_IP_HDR of IPv6), EINVAL (a part of TCP when the packet is
+ * not TCP), EOPNOTSUPP (the length of a header), EINVAL (the place is outside of the part), EFAULT (data is NULL and
+ * datalen is not 0), EINVAL (another IP version, header length or protocol, or TCP data offset; octets for a packet
+ * that has no payload), EALREADY (octets there, or behind, were forwarded before: drop the packet or let it pass), ENOBUFS (too
+ * many changes that are not acknowledged, or too many such connections: drop the packet, it will come again), EMSGSIZE (it
+ * would be longer than a packet can be), EOPNOTSUPP (the packet cannot be changed: it came in fragments or lies in a
+ * tunnel, or it is that of MOS_ON_ERROR; or its length cannot: not in MOS_HK_SND, no connection that takes it, a SYN or
+ * RST, the receiver's octets are not kept, the capture cut it). mos_last_error() says which.
  */
 int mtcp_setlastpkt(mctx_t mctx, int sock, int side, off_t offset, unsigned char *data, uint16_t datalen, int option);
+
+/* Drops the packet in flight: mtcp_setlastpkt() with MOS_DROP. [callback] 0, or -1 with EACCES, EPERM, ENODATA. */
+int mtcp_cb_dropcurpkt(mctx_t mctx);
+
+/*
+ * Sends a new TCP packet. [callback] Of pkt it takes the addresses of iph, the ports of tcph, and seq, ack_seq, window,
+ * payload and payloadlen; nothing else is looked at. It carries the ACK flag alone, and timestamps when the connection has
+ * them. It leaves after the burst, with the link header of the packet in flight: turned round when it goes to that
+ * one's source. Without a packet in flight it has none; a capture file gives it one without addresses. No callback sees
+ * it and no connection changes by it. Where nothing is forwarded (forward = 0, no output) it is forgotten.
+ * 0, also when sock is not the socket of a connection, for which nothing is sent; or -1 with EACCES (also when pkt is
+ * NULL), EPERM, ENODATA (iph or tcph is NULL), EBADF, EFAULT (payload is NULL and payloadlen is not 0), EMSGSIZE (longer
+ * than a packet can be), ENOBUFS (too many wait to be sent), EINVAL (the packet in flight is of another IP version),
+ * EOPNOTSUPP (the headers before its IP header cannot be repeated: a tunnel, for example).
+ */
+int mtcp_sendpkt(mctx_t mctx, int sock, const struct pkt_info *pkt);
+
+/*
+ * Resets a connection: both ends are sent RSTs that they take, as by mtcp_sendpkt(), and it ends after the packet in flight
+ * or the burst. That packet goes on, unless it is dropped; later ones are orphans. [callback]
+ * 0, or -1 with EACCES, EPERM, EBADF, ENOTSOCK (not the socket of a connection), ENOTCONN (it has ended), ENOBUFS,
+ * EOPNOTSUPP.
+ */
+int mtcp_reset_conn(mctx_t mctx, int sock);
+
+/* No callback for side any more at this socket: MOS_STOP_MON. [callback] 0, or -1 with EACCES, EPERM, EBADF, ENOTSOCK (a raw
+ * socket), EINVAL (side). */
+int mtcp_cb_stop(mctx_t mctx, int sock, int side);
 
 /* ---- time -------------------------------------------------------------------------------------------------- */
 

@@ -192,6 +192,8 @@ constants! {
     MOS_CLIBUF: c_int = 9;
     MOS_SVRBUF: c_int = 10;
     MOS_STOP_MON: c_int = 12;
+    MOS_FRAG_CLIBUF: c_int = 13;
+    MOS_FRAG_SVRBUF: c_int = 14;
     MOS_CLIOVERLAP: c_int = 15;
     MOS_SVROVERLAP: c_int = 16;
 
@@ -202,6 +204,8 @@ constants! {
     MOS_IP_HDR: c_int = 1 << 1;
     MOS_TCP_HDR: c_int = 1 << 2;
     MOS_TCP_PAYLOAD: c_int = 1 << 3;
+    MOS_UPDATE_IP_CHKSUM: c_int = 1 << 4;
+    MOS_UPDATE_TCP_CHKSUM: c_int = 1 << 5;
     MOS_DROP: c_int = 1 << 6;
     MOS_OVERWRITE: c_int = 1 << 7;
     MOS_CHOMP: c_int = 1 << 8;

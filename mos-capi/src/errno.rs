@@ -4,7 +4,7 @@ use libc::c_int;
 use mos_dpdk::capture::{CaptureError, CaptureErrorKind};
 use mos_dpdk::config::LoadError;
 use mos_dpdk::port::PortError;
-use mos_flow::{ConfigError, SocketError};
+use mos_flow::{ConfigError, InjectError, PacketError, ResetError, SocketError};
 use std::io;
 
 /// A reason for a call to fail.
@@ -16,6 +16,7 @@ impl Errno {
     pub const ACCES: Errno = Errno(libc::EACCES);
     pub const AFNOSUPPORT: Errno = Errno(libc::EAFNOSUPPORT);
     pub const AGAIN: Errno = Errno(libc::EAGAIN);
+    pub const ALREADY: Errno = Errno(libc::EALREADY);
     pub const BADF: Errno = Errno(libc::EBADF);
     pub const BUSY: Errno = Errno(libc::EBUSY);
     pub const DEADLK: Errno = Errno(libc::EDEADLK);
@@ -24,6 +25,8 @@ impl Errno {
     pub const INVAL: Errno = Errno(libc::EINVAL);
     pub const IO: Errno = Errno(libc::EIO);
     pub const ISDIR: Errno = Errno(libc::EISDIR);
+    pub const MSGSIZE: Errno = Errno(libc::EMSGSIZE);
+    pub const NOBUFS: Errno = Errno(libc::ENOBUFS);
     pub const NODATA: Errno = Errno(libc::ENODATA);
     pub const NODEV: Errno = Errno(libc::ENODEV);
     pub const NOENT: Errno = Errno(libc::ENOENT);
@@ -70,6 +73,42 @@ impl From<SocketError> for Errno {
             SocketError::WrongKind => Errno::NOTSOCK,
             // `Disabled`, `TooLong`, `WrongHook`.
             _ => Errno::INVAL,
+        }
+    }
+}
+
+impl From<PacketError> for Errno {
+    fn from(error: PacketError) -> Errno {
+        match error {
+            PacketError::AlreadySent => Errno::ALREADY,
+            PacketError::NoPacket => Errno::NODATA,
+            PacketError::NoRoom => Errno::MSGSIZE,
+            PacketError::Family | PacketError::NotThere | PacketError::OutOfBounds => Errno::INVAL,
+            PacketError::TooMany => Errno::NOBUFS,
+            // `Cut`, `Fragmented`, `NotKept`, `NotTracked`, `TooLate`, `Tunnelled`.
+            _ => Errno::OPNOTSUPP,
+        }
+    }
+}
+
+impl From<InjectError> for Errno {
+    fn from(error: InjectError) -> Errno {
+        match error {
+            InjectError::Families | InjectError::Options => Errno::INVAL,
+            InjectError::NoRoom => Errno::NOBUFS,
+            InjectError::TooLong => Errno::MSGSIZE,
+            // `Labels`, `Link`, `Tunnel`.
+            _ => Errno::OPNOTSUPP,
+        }
+    }
+}
+
+impl From<ResetError> for Errno {
+    fn from(error: ResetError) -> Errno {
+        match error {
+            ResetError::Socket(e) => e.into(),
+            ResetError::Inject(e) => e.into(),
+            _ => Errno::IO,
         }
     }
 }
@@ -146,6 +185,31 @@ mod tests {
         for (error, errno) in table {
             assert_eq!(Errno::from(error), Errno(errno), "{error}");
         }
+        let of_packets = [
+            (PacketError::AlreadySent, libc::EALREADY),
+            (PacketError::Cut, libc::EOPNOTSUPP),
+            (PacketError::Family, libc::EINVAL),
+            (PacketError::NoPacket, libc::ENODATA),
+            (PacketError::NoRoom, libc::EMSGSIZE),
+            (PacketError::NotKept, libc::EOPNOTSUPP),
+            (PacketError::NotThere, libc::EINVAL),
+            (PacketError::OutOfBounds, libc::EINVAL),
+            (PacketError::TooLate, libc::EOPNOTSUPP),
+            (PacketError::TooMany, libc::ENOBUFS),
+        ];
+        for (error, errno) in of_packets {
+            assert_eq!(Errno::from(error), Errno(errno), "{error}");
+        }
+        let of_made_ones = [
+            (InjectError::Families, libc::EINVAL),
+            (InjectError::Link, libc::EOPNOTSUPP),
+            (InjectError::NoRoom, libc::ENOBUFS),
+            (InjectError::TooLong, libc::EMSGSIZE),
+        ];
+        for (error, errno) in of_made_ones {
+            assert_eq!(Errno::from(ResetError::Inject(error)), Errno(errno), "{error}");
+        }
+        assert_eq!(Errno::from(ResetError::Socket(SocketError::WrongKind)), Errno::NOTSOCK);
         assert_eq!(Errno::of(SocketError::WrongKind, Errno::NOTCONN), Errno::NOTCONN);
         assert_eq!(Errno::of(SocketError::NoSocket, Errno::NOTCONN), Errno::BADF);
         let missing = io::Error::from_raw_os_error(libc::ENOENT);

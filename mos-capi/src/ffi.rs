@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::ptr;
+use std::slice;
 
 /// What a call comes to.
 pub(crate) type Answer<T> = Result<T, Errno>;
@@ -156,6 +157,24 @@ pub(crate) unsafe fn write<T>(pointer: *mut T, value: T) -> Answer<()> {
     // SAFETY: the caller's condition; it is not NULL, and alignment does not matter.
     unsafe { pointer.write_unaligned(value) };
     Ok(())
+}
+
+/// Octets of the program.
+///
+/// # Errors
+/// `EFAULT` for NULL, unless there are none at all.
+///
+/// # Safety
+/// `pointer` is NULL or leads to `len` octets that do not change during `'a`.
+pub(crate) unsafe fn octets<'a>(pointer: *const u8, len: usize) -> Answer<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if pointer.is_null() {
+        return Err(Errno::FAULT);
+    }
+    // SAFETY: the caller's condition; it is not NULL, and octets have no alignment.
+    Ok(unsafe { slice::from_raw_parts(pointer, len) })
 }
 
 /// The value of an option that is an `int`, or for a length of 1 an octet.

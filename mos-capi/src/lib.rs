@@ -1,7 +1,7 @@
 //! The C interface of the mOS stack: `libmos.so` and `libmos.a`, with the headers in `include/`.
 //!
 //! ```text
-//!   C program ── mtcp_*() ──►  [`context`] [`socket`] [`event`] [`stream`] [`packet`] [`timer`] [`signal`]
+//!   C program ── mtcp_*() ──►  [`context`] [`socket`] [`event`] [`stream`] [`packet`] [`send`] [`timer`] [`signal`]
 //!                                 │ each entry: `ffi` (panic boundary, pointers, errno)
 //!              ┌──────────────────┴─────────────────────┐
 //!     inside a callback                          from other threads
@@ -15,7 +15,7 @@
 //! shared with nobody; what other threads want done is sent there as a closure and answered. Contexts have states
 //! (`slot::Phase`) that are single atomic words, so that a signal handler can end them.
 //!
-//! What it does not do yet: end-host sockets, edits of packets, live interfaces.
+//! What it does not do yet: end-host sockets, live interfaces.
 
 pub mod errno;
 
@@ -54,3 +54,5 @@ pub mod event;
 pub mod socket;
 
 pub mod packet;
+
+pub mod send;

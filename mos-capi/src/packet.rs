@@ -3,11 +3,12 @@
 use crate::abi::{self, Mctx, PktInfo};
 use crate::app::CApp;
 use crate::errno::Errno;
-use crate::ffi::{Answer, entry, in_callback, socket_in, write};
+use crate::ffi::{Answer, entry, in_callback, octets, socket_in, write};
+use crate::text;
 use libc::{c_int, off_t};
 use mos_flow::packet::PacketView;
 use mos_flow::wire::Family;
-use mos_flow::{Context, LinkType, Side, SocketId};
+use mos_flow::{Context, Layer, LinkType, PacketError, Side, SocketId};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ptr;
 
@@ -103,9 +104,12 @@ fn copy(view: PacketView<'_>, copy: &mut Vec<u8>) -> PktInfo {
     info
 }
 
-/// See `mos_api.h`. `data` is not looked at yet.
+/// See `mos_api.h`.
+///
+/// # Safety
+/// `data` is NULL or leads to `datalen` octets.
 #[unsafe(no_mangle)]
-pub extern "C" fn mtcp_setlastpkt(
+pub unsafe extern "C" fn mtcp_setlastpkt(
     mctx: Mctx,
     _sock: c_int,
     _side: c_int,
@@ -126,52 +130,132 @@ pub extern "C" fn mtcp_setlastpkt(
                 context.drop_packet();
                 return Ok(0);
             }
-            let layer = Layer::of(option)?;
-            let room = layer.room(packet, what == abi::MOS_OVERWRITE)?;
-            let end = offset.saturating_add(datalen.into());
-            if what == abi::MOS_OVERWRITE && end > room {
+            let place = Place { layer: layer(option)?, offset, len: datalen.into() };
+            place.check(packet, what)?;
+            let (data, len) =
+                if what == abi::MOS_CHOMP { (ptr::null(), 0) } else { (data.cast_const(), datalen) };
+            // SAFETY: the caller's condition.
+            let data = unsafe { octets(data, len.into()) }?;
+            if what == abi::MOS_OVERWRITE && place.reshapes(packet, data) {
                 return Err(Errno::INVAL);
             }
-            if what != abi::MOS_CHOMP && data.is_null() && datalen > 0 {
-                return Err(Errno::FAULT);
-            }
-            Err(Errno::OPNOTSUPP)
+            place.change(context, what, data, option)
         })
     })
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layer {
-    Ethernet,
-    Ip,
-    Tcp,
-    Payload,
+/// See `mos_api.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn mtcp_cb_dropcurpkt(mctx: Mctx) -> c_int {
+    entry(-1, || {
+        in_callback(mctx, |context| {
+            context.packet().ok_or(Errno::NODATA)?;
+            context.drop_packet();
+            Ok(0)
+        })
+    })
 }
 
-impl Layer {
-    /// The first one that is named.
-    fn of(option: c_int) -> Answer<Layer> {
-        let layers = [
-            (abi::MOS_ETH_HDR, Layer::Ethernet),
-            (abi::MOS_IP_HDR, Layer::Ip),
-            (abi::MOS_TCP_HDR, Layer::Tcp),
-            (abi::MOS_TCP_PAYLOAD, Layer::Payload),
-        ];
-        layers.into_iter().find(|(bit, _)| option & bit != 0).map(|(_, layer)| layer).ok_or(Errno::INVAL)
+/// The first layer that is named.
+fn layer(option: c_int) -> Answer<Layer> {
+    let layers = [
+        (abi::MOS_ETH_HDR, Layer::Ethernet),
+        (abi::MOS_IP_HDR, Layer::Ip),
+        (abi::MOS_TCP_HDR, Layer::Tcp),
+        (abi::MOS_TCP_PAYLOAD, Layer::Payload),
+    ];
+    layers.into_iter().find(|(bit, _)| option & bit != 0).map(|(_, layer)| layer).ok_or(Errno::INVAL)
+}
+
+/// Octets of a packet that are to be changed.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    layer: Layer,
+    offset: usize,
+    len: usize,
+}
+
+impl Place {
+    /// Whether that can be done there.
+    fn check(self, view: PacketView<'_>, what: c_int) -> Answer<()> {
+        let overwrite = what == abi::MOS_OVERWRITE;
+        let room = room(self.layer, view, overwrite)?;
+        if !overwrite && self.layer != Layer::Payload {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let end = if what == abi::MOS_INSERT { self.offset } else { self.offset.saturating_add(self.len) };
+        if end > room { Err(Errno::INVAL) } else { Ok(()) }
     }
 
-    /// Octets of the layer.
-    fn room(self, view: PacketView<'_>, overwrite: bool) -> Answer<usize> {
-        let packet = view.packet;
-        let payload = view.segment.map(|s| s.payload.len());
-        match self {
-            Layer::Ethernet if !overwrite => Err(Errno::ACCES), // nothing else can be done with it
-            Layer::Ethernet if view.frame.link != LinkType::Ethernet => Err(Errno::ACCES),
-            Layer::Ethernet => Ok(ETHERNET_HEADER),
-            Layer::Ip if packet.family != Family::V4 => Err(Errno::ACCES),
-            Layer::Ip => Ok(packet.transport - packet.ip),
-            Layer::Tcp => payload.map(|p| packet.end - packet.transport - p).ok_or(Errno::INVAL),
-            Layer::Payload => payload.ok_or(Errno::INVAL),
-        }
+    /// Whether the rest of the packet would be read in another way: by another version, header length, protocol, or data
+    /// offset.
+    fn reshapes(self, view: PacketView<'_>, data: &[u8]) -> bool {
+        let (start, shape): (usize, &[(usize, u8)]) = match self.layer {
+            Layer::Ip => (view.packet.ip, &[(0, 0xff), (9, 0xff)]),
+            Layer::Tcp => (view.packet.transport, &[(12, 0xf0)]),
+            Layer::Ethernet | Layer::Payload => return false,
+        };
+        shape.iter().any(|(at, bits)| {
+            let new = at.checked_sub(self.offset).and_then(|i| data.get(i));
+            let old = view.frame.data.get(start + at);
+            new.zip(old).is_some_and(|(new, old)| (new ^ old) & bits != 0)
+        })
     }
+
+    fn change(
+        self,
+        context: &mut Context<'_, CApp>,
+        what: c_int,
+        data: &[u8],
+        option: c_int,
+    ) -> Answer<c_int> {
+        let (ip, tcp) = (option & abi::MOS_UPDATE_IP_CHKSUM != 0, option & abi::MOS_UPDATE_TCP_CHKSUM != 0);
+        if self.len == 0 && !ip && !tcp {
+            return Ok(0);
+        }
+        let mut edit = context.edit().map_err(not_here)?;
+        let changed = match what {
+            _ if self.len == 0 => Ok(()),
+            abi::MOS_CHOMP => edit.chomp(self.offset, self.len),
+            abi::MOS_INSERT => edit.insert(self.offset, data),
+            _ => edit.overwrite(self.layer, self.offset, data),
+        };
+        changed.map_err(told)?;
+        if ip {
+            edit.renew_ip_checksum();
+        }
+        if tcp {
+            edit.renew_transport_checksum();
+        }
+        Ok(0)
+    }
+}
+
+/// Octets of a layer.
+fn room(layer: Layer, view: PacketView<'_>, overwrite: bool) -> Answer<usize> {
+    let packet = view.packet;
+    let payload = view.segment.map(|s| s.payload.len());
+    match layer {
+        Layer::Ethernet if !overwrite => Err(Errno::ACCES), // nothing else can be done with it
+        Layer::Ethernet if view.frame.link != LinkType::Ethernet => Err(Errno::ACCES),
+        Layer::Ethernet => Ok(ETHERNET_HEADER),
+        Layer::Ip if packet.family != Family::V4 => Err(Errno::ACCES),
+        Layer::Ip => Ok(packet.transport - packet.ip),
+        Layer::Tcp => payload.map(|p| packet.end - packet.transport - p).ok_or(Errno::INVAL),
+        Layer::Payload => payload.ok_or(Errno::INVAL),
+    }
+}
+
+/// Why a packet that is there cannot be changed.
+fn not_here(error: PacketError) -> Errno {
+    if error != PacketError::NoPacket {
+        return told(error);
+    }
+    text::tell("of the packet of an error event nothing can be changed");
+    Errno::OPNOTSUPP
+}
+
+fn told(error: PacketError) -> Errno {
+    text::tell(error);
+    error.into()
 }

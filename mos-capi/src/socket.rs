@@ -257,6 +257,8 @@ pub unsafe extern "C" fn mtcp_setsockopt(
             match optname {
                 abi::MOS_CLIBUF => set_buffer(&mut monitor, Side::Client, value?),
                 abi::MOS_SVRBUF => set_buffer(&mut monitor, Side::Server, value?),
+                abi::MOS_FRAG_CLIBUF => no_buffer(&mut monitor, Side::Client, value?),
+                abi::MOS_FRAG_SVRBUF => no_buffer(&mut monitor, Side::Server, value?),
                 abi::MOS_STOP_MON => stop(&mut monitor, value?),
                 abi::MOS_CLIOVERLAP => set_overlap(&mut monitor, Side::Client, value?),
                 abi::MOS_SVROVERLAP => set_overlap(&mut monitor, Side::Server, value?),
@@ -273,11 +275,16 @@ fn set_buffer(monitor: &mut Watch<'_>, side: Side, octets: c_int) -> Answer<()> 
     if monitor.kind()? == SocketKind::Raw {
         return Err(Errno::NOTSOCK);
     }
-    match octets {
-        0 => Ok(monitor.disable_buffer(side)?),
-        1.. => Err(Errno::OPNOTSUPP),
-        _ => Err(Errno::INVAL),
+    let octets = u32::try_from(octets).map_err(|_| Errno::INVAL)?;
+    Ok(monitor.resize(side, octets)?)
+}
+
+/// What comes early has no buffer of its own: it goes with the other.
+fn no_buffer(monitor: &mut Watch<'_>, side: Side, octets: c_int) -> Answer<()> {
+    if octets == 0 || monitor.kind()? == SocketKind::Raw {
+        return set_buffer(monitor, side, octets);
     }
+    Err(Errno::INVAL)
 }
 
 fn stop(monitor: &mut Watch<'_>, side: c_int) -> Answer<()> {
@@ -286,6 +293,18 @@ fn stop(monitor: &mut Watch<'_>, side: c_int) -> Answer<()> {
     }
     let side = if side == abi::MOS_SIDE_BOTH { None } else { Some(one_side(side)?) };
     Ok(monitor.stop(side)?)
+}
+
+/// See `mos_api.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn mtcp_cb_stop(mctx: Mctx, sock: c_int, side: c_int) -> c_int {
+    entry(-1, || {
+        in_callback(mctx, |context| {
+            let socket = socket_in(context, sock)?;
+            stop(&mut context.monitor_at(socket)?, side)?;
+            Ok(0)
+        })
+    })
 }
 
 fn set_overlap(monitor: &mut Watch<'_>, side: Side, policy: c_int) -> Answer<()> {

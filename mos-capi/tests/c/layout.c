@@ -226,6 +226,10 @@ static TYPE(ssize_t, mtcp_peek, mctx_t, int, int, char *, size_t);
 static TYPE(ssize_t, mtcp_ppeek, mctx_t, int, int, char *, size_t, uint64_t);
 static TYPE(int, mtcp_getlastpkt, mctx_t, int, int, struct pkt_info *);
 static TYPE(int, mtcp_setlastpkt, mctx_t, int, int, off_t, byte *, uint16_t, int);
+static TYPE(int, mtcp_cb_dropcurpkt, mctx_t);
+static TYPE(int, mtcp_sendpkt, mctx_t, int, const struct pkt_info *);
+static TYPE(int, mtcp_reset_conn, mctx_t, int);
+static TYPE(int, mtcp_cb_stop, mctx_t, int, int);
 static TYPE(int, mtcp_settimer, mctx_t, int, struct timeval *, callback_t);
 static TYPE(uint32_t, mtcp_cb_get_ts, mctx_t);
 static TYPE(uint32_t, mos_abi_version, void);
@@ -261,6 +265,10 @@ int main(void)
 		(const void *)type_of_mtcp_ppeek,
 		(const void *)type_of_mtcp_getlastpkt,
 		(const void *)type_of_mtcp_setlastpkt,
+		(const void *)type_of_mtcp_cb_dropcurpkt,
+		(const void *)type_of_mtcp_sendpkt,
+		(const void *)type_of_mtcp_reset_conn,
+		(const void *)type_of_mtcp_cb_stop,
 		(const void *)type_of_mtcp_settimer,
 		(const void *)type_of_mtcp_cb_get_ts,
 		(const void *)type_of_mos_abi_version,

@@ -43,6 +43,11 @@ static void bad_handle(mctx_t mctx)
 	FAILS(EACCES, mtcp_ppeek(mctx, 0, SVR, buf, sizeof(buf), 0));
 	FAILS(EACCES, mtcp_getlastpkt(mctx, 0, SVR, &info));
 	FAILS(EACCES, mtcp_setlastpkt(mctx, 0, SVR, 0, NULL, 0, MOS_DROP));
+	FAILS(EACCES, mtcp_cb_dropcurpkt(mctx));
+	FAILS(EACCES, mtcp_cb_stop(mctx, 0, SVR));
+	FAILS(EACCES, mtcp_reset_conn(mctx, 0));
+	FAILS(EACCES, mtcp_sendpkt(mctx, 0, &info));
+	FAILS(EACCES, mtcp_sendpkt(mctx, 0, NULL));
 	FAILS(EACCES, mtcp_getpeername(mctx, 0, (struct sockaddr *)&address, &len, SVR));
 	FAILS(EACCES, mtcp_settimer(mctx, 0, &second, nothing));
 	FAILS(EACCES, mtcp_settimer(mctx, 0, NULL, NULL));
@@ -226,7 +231,8 @@ static void sockets_from_outside(mctx_t mctx)
 	/* Every option name, with every kind of bad value. */
 	for (int name = -3; name < 40; name++) {
 		int known = name == MOS_CLIBUF || name == MOS_SVRBUF || name == MOS_STOP_MON ||
-			    name == MOS_CLIOVERLAP || name == MOS_SVROVERLAP;
+			    name == MOS_CLIOVERLAP || name == MOS_SVROVERLAP ||
+			    name == MOS_FRAG_CLIBUF || name == MOS_FRAG_SVRBUF;
 		if (!known) {
 			FAILS(ENOSYS, mtcp_setsockopt(mctx, passive, MON, name, values, sizeof(int)));
 			FAILS(ENOSYS, mtcp_setsockopt(mctx, passive, MON, name, NULL, 0));
@@ -241,7 +247,9 @@ static void sockets_from_outside(mctx_t mctx)
 		FAILS(EINVAL, mtcp_setsockopt(mctx, passive, MON, name, values, sizeof(int)));
 		values[0] = 0;
 	}
-	FAILS(EOPNOTSUPP, mtcp_setsockopt(mctx, passive, MON, MOS_CLIBUF, &values[1], sizeof(int)));
+	int huge = (16 << 20) + 1, one = 1;
+	FAILS(EINVAL, mtcp_setsockopt(mctx, passive, MON, MOS_CLIBUF, &huge, sizeof(int)));
+	FAILS(EINVAL, mtcp_setsockopt(mctx, passive, MON, MOS_FRAG_SVRBUF, &one, sizeof(int)));
 	FAILS(EINVAL, mtcp_setsockopt(mctx, passive, MON, MOS_STOP_MON, &values[1], sizeof(int)));
 	GIVES(0, mtcp_setsockopt(mctx, passive, MON, MOS_CLIOVERLAP, values, sizeof(int)));
 }
@@ -355,6 +363,13 @@ static void from_outside(mctx_t mctx)
 	FAILS(EPERM, mtcp_getlastpkt(mctx, passive, SVR, &info));
 	FAILS(EPERM, mtcp_getlastpkt(mctx, passive, SVR, NULL));
 	FAILS(EPERM, mtcp_setlastpkt(mctx, passive, SVR, 0, NULL, 0, MOS_DROP));
+	FAILS(EPERM, mtcp_setlastpkt(mctx, passive, SVR, -1, NULL, 5, 0));
+	FAILS(EPERM, mtcp_cb_dropcurpkt(mctx));
+	FAILS(EPERM, mtcp_cb_stop(mctx, passive, SVR));
+	FAILS(EPERM, mtcp_reset_conn(mctx, passive));
+	FAILS(EACCES, mtcp_sendpkt(mctx, passive, NULL));
+	memset(&info, 0, sizeof(info));
+	FAILS(EPERM, mtcp_sendpkt(mctx, passive, &info));
 	FAILS(EBADF, mtcp_getpeername(mctx, -1, (struct sockaddr *)&address, &len, SVR));
 	FAILS(EPERM, mtcp_getpeername(mctx, passive, (struct sockaddr *)&address, &len, SVR));
 	FAILS_WITH(0, EPERM, mtcp_cb_get_ts(mctx));
@@ -452,7 +467,48 @@ static void options_in_callback(mctx_t mctx, int sock)
 	int none = 3;
 	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_STOP_MON, &none, sizeof(none)));
 	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_CLIOVERLAP, &none, sizeof(none)));
-	FAILS(EOPNOTSUPP, mtcp_setsockopt(mctx, sock, MON, MOS_SVRBUF, &none, sizeof(none)));
+	none = 1 << 30;
+	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_SVRBUF, &none, sizeof(none)));
+	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_FRAG_SVRBUF, &none, sizeof(none)));
+	FAILS(EBADF, mtcp_cb_stop(mctx, -1, SVR));
+	FAILS(EBADF, mtcp_cb_stop(mctx, sock + 50, SVR));
+	FAILS(ENOTSOCK, mtcp_cb_stop(mctx, raw, SVR));
+	FAILS(EINVAL, mtcp_cb_stop(mctx, sock, 3));
+	FAILS(EINVAL, mtcp_cb_stop(mctx, sock, -1));
+}
+
+/* Packets of the program's own. */
+static void sends_in_callback(mctx_t mctx, int sock)
+{
+	struct pkt_info info, bad;
+
+	GIVES(0, mtcp_getlastpkt(mctx, sock, SVR, &info));
+	FAILS(EACCES, mtcp_sendpkt(mctx, sock, NULL));
+	bad = info;
+	bad.iph = NULL;
+	FAILS(ENODATA, mtcp_sendpkt(mctx, sock, &bad));
+	bad = info;
+	bad.tcph = NULL;
+	FAILS(ENODATA, mtcp_sendpkt(mctx, sock, &bad));
+	FAILS(EBADF, mtcp_sendpkt(mctx, -1, &info));
+	FAILS(EBADF, mtcp_sendpkt(mctx, sock + 50, &info));
+	GIVES(0, mtcp_sendpkt(mctx, passive, &info));
+	GIVES(0, mtcp_sendpkt(mctx, raw, &info));
+	bad = info;
+	bad.payload = NULL;
+	FAILS(EFAULT, mtcp_sendpkt(mctx, sock, &bad));
+	/* More than a packet can have. */
+	bad = info;
+	bad.payloadlen = 65535;
+	bad.payload = malloc(65535);
+	MUST(bad.payload != NULL);
+	memset(bad.payload, 1, 65535);
+	FAILS(EMSGSIZE, mtcp_sendpkt(mctx, sock, &bad));
+	free(bad.payload);
+	FAILS(EBADF, mtcp_reset_conn(mctx, -1));
+	FAILS(EBADF, mtcp_reset_conn(mctx, sock + 50));
+	FAILS(ENOTSOCK, mtcp_reset_conn(mctx, passive));
+	FAILS(ENOTSOCK, mtcp_reset_conn(mctx, raw));
 }
 
 static void packets_in_callback(mctx_t mctx, int sock)
@@ -476,10 +532,24 @@ static void packets_in_callback(mctx_t mctx, int sock)
 	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, 0x7fffffffffffffff, data, 65535, MOS_TCP_PAYLOAD | MOS_OVERWRITE));
 	FAILS(EFAULT, mtcp_setlastpkt(mctx, sock, SVR, 0, NULL, 4, MOS_IP_HDR | MOS_OVERWRITE));
 	FAILS(EACCES, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 4, MOS_ETH_HDR | MOS_CHOMP));
-	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 10, data, 4, MOS_ETH_HDR | MOS_OVERWRITE));
-	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 16, data, 4, MOS_IP_HDR | MOS_OVERWRITE));
-	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 16, data, 4, MOS_TCP_HDR | MOS_OVERWRITE));
-	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 4, MOS_TCP_PAYLOAD | MOS_INSERT));
+	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 4, MOS_IP_HDR | MOS_CHOMP));
+	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 99, NULL, 4, MOS_TCP_HDR | MOS_INSERT));
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, info.payloadlen, NULL, 1, MOS_TCP_PAYLOAD | MOS_OVERWRITE));
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, info.payloadlen, NULL, 1, MOS_TCP_PAYLOAD | MOS_CHOMP));
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, info.payloadlen + 1, data, 1, MOS_TCP_PAYLOAD | MOS_INSERT));
+	FAILS(EFAULT, mtcp_setlastpkt(mctx, sock, SVR, 0, NULL, 1, MOS_TCP_PAYLOAD | MOS_INSERT));
+	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 4, MOS_TCP_PAYLOAD | MOS_INSERT)); /* MOS_HK_RCV */
+	FAILS(EOPNOTSUPP, mtcp_setlastpkt(mctx, sock, SVR, 0, NULL, 4, MOS_TCP_PAYLOAD | MOS_CHOMP));
+	CHECK(strstr(mos_last_error(), "hook") != NULL);
+	/* What would make it another packet: octets 0 and 9 of IP, 12 of TCP. */
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 1, MOS_IP_HDR | MOS_OVERWRITE));
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, 6, data, 4, MOS_IP_HDR | MOS_OVERWRITE));
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, 12, data, 1, MOS_TCP_HDR | MOS_OVERWRITE));
+	/* Nothing to change is no change. */
+	GIVES(0, mtcp_setlastpkt(mctx, sock, SVR, 0, NULL, 0, MOS_TCP_PAYLOAD | MOS_INSERT));
+	GIVES(0, mtcp_setlastpkt(mctx, sock, SVR, 20, NULL, 0, MOS_IP_HDR | MOS_OVERWRITE));
+	/* Of several parts the first. */
+	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, 14, data, 1, MOS_ETH_HDR | MOS_TCP_PAYLOAD | MOS_OVERWRITE));
 	GIVES(0, mtcp_setlastpkt(mctx, -1, 77, 0, NULL, 0, MOS_DROP)); /* all else does not matter */
 }
 
@@ -505,6 +575,7 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	GIVES(0, mtcp_peek(mctx, sock, SVR, buf, 0));
 	addresses_in_callback(mctx, sock);
 	options_in_callback(mctx, sock);
+	sends_in_callback(mctx, sock);
 	packets_in_callback(mctx, sock);
 	union monitor_filter filter = { .stream_syn_filter = "tcp", .stream_orphan_filter = NULL };
 	FAILS(ENOPROTOOPT, mtcp_bind_monitor_filter(mctx, sock, &filter));
@@ -535,10 +606,14 @@ static void on_raw(mctx_t mctx, int sock, int side, event_t event, filter_arg_t 
 static void on_quiet(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
 	struct pkt_info info;
-	(void)side, (void)event, (void)arg;
+	(void)side, (void)arg;
 	/* New data and ends have no packet. */
 	FAILS(ENODATA, mtcp_getlastpkt(mctx, sock, SVR, &info));
 	FAILS(ENODATA, mtcp_setlastpkt(mctx, sock, SVR, 0, NULL, 0, MOS_DROP));
+	FAILS(ENODATA, mtcp_setlastpkt(mctx, sock, SVR, -1, NULL, 5, 0));
+	FAILS(ENODATA, mtcp_cb_dropcurpkt(mctx));
+	if (event == MOS_ON_CONN_END)
+		FAILS(ENOTCONN, mtcp_reset_conn(mctx, sock));
 }
 
 static void on_timer(mctx_t mctx, int id, int side, event_t event, filter_arg_t *arg)
@@ -549,6 +624,8 @@ static void on_timer(mctx_t mctx, int id, int side, event_t event, filter_arg_t 
 	FAILS(ENODATA, mtcp_getlastpkt(mctx, passive, SVR, &info));
 	FAILS(EBADF, mtcp_getlastpkt(mctx, -1, SVR, &info));
 	FAILS(ENODATA, mtcp_setlastpkt(mctx, passive, SVR, 0, NULL, 0, MOS_DROP));
+	FAILS(ENODATA, mtcp_cb_dropcurpkt(mctx));
+	FAILS(ENOTSOCK, mtcp_reset_conn(mctx, passive));
 	FAILS_WITH(EDEADLK, EDEADLK, (mtcp_app_join(mctx), errno));
 	CHECK(mtcp_cb_get_ts(mctx) != 0);
 }
