@@ -126,7 +126,7 @@ typedef bool (*filter_t)(mctx_t mctx, int sock, int side, event_t event, filter_
  * a struct filter_arg of the library's that describes the copy (NULL and 0 without one), and that stays. What is defined
  * again, with the same three arguments, is the same event. Events belong to the process and are not removed.
  * The event, 4096 or more, or 0 with EPERM (before mtcp_init()), EINVAL (no such event above; filter is NULL; octets but
- * no pointer), ENOMEM (more than 30,240 events, or more than 16 below each other).
+ * no pointer, or more than there can be), ENOMEM (more than 30,240 events, or more than 16 below each other).
  */
 event_t mtcp_define_event(event_t event, filter_t filter, struct filter_arg *arg);
 

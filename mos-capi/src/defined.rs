@@ -65,11 +65,7 @@ static LIST: Mutex<List> = Mutex::new(List { all: Vec::new(), by_key: None });
 ///
 /// # Errors
 /// `EINVAL` when there is no such parent, `ENOMEM` when there is no room, or it would lie too deep.
-pub(crate) fn define(
-    parent: EventId,
-    filter: Option<Filter>,
-    arg: Option<Vec<u8>>,
-) -> Result<EventId, Errno> {
+pub(crate) fn define(parent: EventId, filter: Option<Filter>, arg: Option<&[u8]>) -> Result<EventId, Errno> {
     let mut list = lock(&LIST);
     let above = list.find(parent);
     let (root, depth) = match above {
@@ -77,7 +73,10 @@ pub(crate) fn define(
         None if abi::is_built_in(parent) => (parent, 1),
         None => return Err(Errno::INVAL),
     };
-    let key = filter.map(|filter| (parent, filter as usize, arg));
+    let key = match filter {
+        Some(filter) => Some((parent, filter as usize, arg.map(copy).transpose()?)),
+        None => None,
+    };
     let known = list.by_key.get_or_insert_default();
     if let Some(id) = key.as_ref().and_then(|key| known.get(key)) {
         return Ok(*id);
@@ -86,8 +85,7 @@ pub(crate) fn define(
         return Err(Errno::NOMEM);
     }
     let id = FIRST + list.all.len() as EventId;
-    let octets = key.as_ref().and_then(|(_, _, octets)| octets.as_deref()).unwrap_or_default();
-    let arg = argument(octets)?;
+    let arg = argument(arg.unwrap_or_default())?;
     list.all.push(Box::leak(Box::new(Definition { id, parent, root, filter, depth, arg })));
     if let (Some(key), Some(known)) = (key, &mut list.by_key) {
         known.insert(key, id);
@@ -100,6 +98,13 @@ impl List {
         let at = usize::try_from(id.checked_sub(FIRST)?).ok()?;
         self.all.get(at).copied()
     }
+}
+
+fn copy(octets: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(octets.len()).map_err(|_| Errno::NOMEM)?;
+    copy.extend_from_slice(octets);
+    Ok(copy)
 }
 
 /// A copy of an argument that stays.
@@ -140,8 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_the_same_has_one_id() {
-        let of =
-            |filter, arg: Option<&[u8]>| define(abi::MOS_ON_ERROR, filter, arg.map(<[u8]>::to_vec)).unwrap();
+        let of = |filter, arg: Option<&[u8]>| define(abi::MOS_ON_ERROR, filter, arg).unwrap();
         let events = [
             of(Some(yes), None),
             of(Some(yes), Some(b"")),
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn arguments_are_copied_and_aligned() {
         let octets: Vec<u8> = (0..100).collect();
-        let id = define(abi::MOS_ON_ERROR, Some(no), Some(octets.clone())).unwrap();
+        let id = define(abi::MOS_ON_ERROR, Some(no), Some(&octets)).unwrap();
         let arg = find(id).unwrap().arg();
         // SAFETY: it points to a structure that stays.
         let arg = unsafe { arg.read() };

@@ -134,7 +134,7 @@ pub unsafe extern "C" fn mtcp_define_event(
             None => None,
             Some(arg) if arg.arg.is_null() && arg.len > 0 => return Err(Errno::INVAL),
             // SAFETY: the caller's condition.
-            Some(arg) => Some(unsafe { octets(arg.arg, arg.len) }?),
+            Some(arg) => Some(unsafe { octets(arg.arg.cast(), arg.len) }?),
         };
         defined::define(event, Some(filter), arg)
     })

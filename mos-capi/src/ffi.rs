@@ -121,28 +121,6 @@ pub(crate) unsafe fn read<T: Copy>(pointer: *const T) -> Answer<T> {
     Ok(unsafe { pointer.read_unaligned() })
 }
 
-/// A copy of octets of the program.
-///
-/// # Errors
-/// `EFAULT` for NULL, unless there are none; `ENOMEM`.
-///
-/// # Safety
-/// `pointer` is NULL or leads to `len` octets.
-pub(crate) unsafe fn octets(pointer: *const c_void, len: usize) -> Answer<Vec<u8>> {
-    let mut copy = Vec::new();
-    if len == 0 {
-        return Ok(copy);
-    }
-    if pointer.is_null() {
-        return Err(Errno::FAULT);
-    }
-    copy.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
-    // SAFETY: the caller's condition; it is not NULL, and octets are never misaligned. As they were reserved, there are no
-    // more than `isize::MAX`.
-    copy.extend_from_slice(unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), len) });
-    Ok(copy)
-}
-
 /// Writes a value to the program, at any address.
 ///
 /// # Errors
@@ -162,7 +140,7 @@ pub(crate) unsafe fn write<T>(pointer: *mut T, value: T) -> Answer<()> {
 /// Octets of the program.
 ///
 /// # Errors
-/// `EFAULT` for NULL, unless there are none at all.
+/// `EFAULT` for NULL, unless there are none at all; `EINVAL` for more than any memory has.
 ///
 /// # Safety
 /// `pointer` is NULL or leads to `len` octets that do not change during `'a`.
@@ -173,7 +151,8 @@ pub(crate) unsafe fn octets<'a>(pointer: *const u8, len: usize) -> Answer<&'a [u
     if pointer.is_null() {
         return Err(Errno::FAULT);
     }
-    // SAFETY: the caller's condition; it is not NULL, and octets have no alignment.
+    isize::try_from(len).map_err(|_| Errno::INVAL)?;
+    // SAFETY: the caller's condition; it is not NULL, octets have no alignment, and there are not too many for a slice.
     Ok(unsafe { slice::from_raw_parts(pointer, len) })
 }
 

@@ -354,7 +354,7 @@ static void refused(const char *conf)
 	bad.len = SIZE_MAX;
 	FAILS_WITH(0, EINVAL, mtcp_define_event(MOS_ON_PKT_IN, yes, &bad));
 	bad.arg = &bad;
-	FAILS_WITH(0, ENOMEM, mtcp_define_event(MOS_ON_PKT_IN, yes, &bad));
+	FAILS_WITH(0, EINVAL, mtcp_define_event(MOS_ON_PKT_IN, yes, &bad));
 	const event_t wrong[] = { 0, 3, 1 << 12, 4097, 1ull << 40, UINT64_MAX };
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		FAILS_WITH(0, EINVAL, mtcp_define_event(wrong[i], yes, NULL));
