@@ -4,6 +4,7 @@
 //!   [`port`]     where packets come from and go to: capture files, memory, TAP devices     trait Port
 //!   [`capture`]  pcap and pcapng, read and written
 //!   [`clock`]    the time of ports that are not files
+//!   [`rss`]      which core a packet belongs to
 //!   [`worker`]   one core's loop: receive ► Engine::process_burst ► transmit
 //!   [`bridge`]   the same between two ports, in both directions
 //!   `mos`        the command: replay, streams, events, peek, bench
@@ -36,6 +37,8 @@ pub mod config;
 pub mod capture;
 
 pub mod clock;
+
+pub mod rss;
 
 pub mod port;
 

@@ -1,0 +1,111 @@
+//! Which core a packet belongs to: the symmetric hash of addresses and ports, and the queue that follows from it.
+//!
+//! It is the Toeplitz hash of network cards, with the key [`KEY`]: two octets over and over. With such a key the hash depends
+//! only on the XOR of the 16-bit words of addresses and ports, so that both directions of a connection have the same, and
+//! a card that is given the key and the map of [`queue`] spreads packets as this module does.
+//!
+//! # Invariants
+//! 1. Both directions of a connection have one queue, whatever the number of queues.
+//! 2. All fragments of all datagrams between two addresses have one queue: ports are in the first one only. It need not be that of the
+//!    connection that they belong to.
+
+use mos_flow::Frame;
+use mos_flow::wire::{Packet, parse};
+use std::net::{IpAddr, SocketAddr};
+
+/// The key, for network cards.
+pub const KEY: [u8; 40] = {
+    let mut key = [0; 40];
+    let mut at = 0;
+    while at < key.len() {
+        [key[at], key[at + 1]] = WORD.to_be_bytes();
+        at += 2;
+    }
+    key
+};
+
+/// Entries of the map from hashes to queues, as the smallest of cards have it.
+pub const MAP_ENTRIES: u32 = 128;
+
+/// What the key repeats.
+const WORD: u16 = 0x6d5a;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// The hash of packets from `source` to `destination`, and back.
+pub fn hash(source: SocketAddr, destination: SocketAddr) -> u32 {
+    let folded = |end: SocketAddr| fold_address(end.ip()) ^ end.port();
+    toeplitz(folded(source) ^ folded(destination))
+}
+
+/// The hash of packets between two addresses whose ports are not known.
+pub fn hash_of_addresses(source: IpAddr, destination: IpAddr) -> u32 {
+    toeplitz(fold_address(source) ^ fold_address(destination))
+}
+
+/// The queue of a hash, below `queues`; 0 when there are none.
+pub fn queue(hash: u32, queues: u32) -> u32 {
+    (hash % MAP_ENTRIES).checked_rem(queues).unwrap_or(0)
+}
+
+/// The hash of a frame's innermost packet: of addresses and ports for TCP and UDP, else, and for fragments, of addresses. `None` when it has none: not
+/// IP, or broken.
+pub fn hash_of_frame(frame: &Frame<'_>) -> Option<u32> {
+    let packet = parse(frame.link, frame.data).ok()?;
+    let (source, destination) = packet.addresses(frame.data);
+    // The prefix of mapped addresses is in both.
+    Some(toeplitz(fold(&source) ^ fold(&destination) ^ fold_ports(&packet, frame.data)))
+}
+
+fn fold_ports(packet: &Packet, frame: &[u8]) -> u16 {
+    let (source, destination) = packet.ports(frame);
+    if matches!(packet.protocol, TCP | UDP) { source ^ destination } else { 0 }
+}
+
+fn fold_address(address: IpAddr) -> u16 {
+    match address {
+        IpAddr::V4(v4) => fold(&v4.octets()),
+        IpAddr::V6(v6) => fold(&v6.octets()),
+    }
+}
+
+/// The XOR of all 16-bit words.
+fn fold(octets: &[u8]) -> u16 {
+    octets.chunks_exact(2).fold(0, |folded, word| match *word {
+        [high, low] => folded ^ u16::from_be_bytes([high, low]),
+        _ => folded,
+    })
+}
+
+/// The hash of all input whose words come to `folded`: the key looks the same from every 16th bit on, and in each window of
+/// 32 bits twice.
+fn toeplitz(folded: u16) -> u32 {
+    let set = (0..u16::BITS).filter(|bit| folded & (0x8000 >> bit) != 0);
+    let half = set.fold(0, |hash, bit| hash ^ WORD.rotate_left(bit));
+    u32::from(half) << 16 | u32::from(half)
+}
+
+/// The part of one of several who read the same traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    rank: u32,
+    of: u32,
+}
+
+impl Share {
+    /// All of it.
+    pub const ALL: Share = Share { rank: 0, of: 1 };
+
+    /// The part of number `rank` among `of`, from 0. `None` when there is no such number.
+    pub fn new(rank: u32, of: u32) -> Option<Share> {
+        (rank < of).then_some(Share { rank, of })
+    }
+
+    /// Whether a frame is in it. Those without a hash belong to number 0.
+    pub fn has(self, frame: &Frame<'_>) -> bool {
+        self.of == 1 || hash_of_frame(frame).map_or(0, |hash| queue(hash, self.of)) == self.rank
+    }
+}
+
+#[cfg(test)]
+mod tests;
