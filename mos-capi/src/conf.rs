@@ -180,7 +180,7 @@ impl Settings {
         let mos = &self.config.mos;
         let named = match std::env::var_os("MOS_IO") {
             Some(value) => from_environment(&value).ok_or("MOS_IO is not pcap:IN[,OUT]"),
-            None if mos.io == Some(Io::Pcap) => match mos.pcap_in.clone() {
+            None if mos.io == Some(Io::Pcap) => match mos.pcap_in.first().cloned() {
                 Some(input) => Ok(Files { input, output: mos.pcap_out.clone() }),
                 None => Err("`io = pcap` needs `pcap_in = FILE`"),
             },

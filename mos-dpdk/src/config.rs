@@ -8,8 +8,10 @@
 //!
 //! `#` begins a comment anywhere, also in a value; braces are structure everywhere, there is no quoting of them. A value
 //! is the rest of its line. Numbers are decimal, `0x` hexadecimal or `0` octal, as in C. The last value of a key
-//! counts. Unknown keys and blocks are skipped and reported as [`Warning`]s; everything else that cannot be
-//! understood is a [`ConfError`] with its line.
+//! counts, but each `pcap_in` adds a capture, and an empty one forgets those before it. Unknown keys and blocks are
+//! skipped and reported as [`Warning`]s, as are those that have no effect: statistics and logs are not printed, and
+//! frames leave by their device's partner, without routes. Everything else that cannot be understood is a
+//! [`ConfError`] with its line.
 //!
 //! | block | holds |
 //! |---|---|
@@ -18,14 +20,18 @@
 //! | `netdev` | `device mask`: the cores that serve a device |
 //! | `arp_table` | `address[/bits] hardware-address` |
 //! | `route_table` | `network/bits device` |
-//! | `nic_forward_table` | `device device`: frames of one leave by the other |
+//! | `nic_forward_table` | `device device`: frames of one leave by the other, unchanged |
+
+mod report;
 
 mod tree;
 
 mod value;
 
-use std::fmt;
-use std::io;
+pub use report::{ConfError, ConfErrorKind, LoadError, Warning, WarningKind};
+
+use std::fs::File;
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +40,27 @@ use value::{
     command_line, flag, hardware_address, integer, io_module, key_value, mask, multiprocess, network, number,
     path,
 };
+
+/// Octets of a configuration file that are read. Arbitrary.
+pub const LARGEST: u64 = 1 << 20;
+/// Devices: their numbers in packets are below 128, and those of a pair belong together.
+pub const MAX_DEVICES: usize = 64;
+/// `application` blocks.
+pub const MAX_APPLICATIONS: usize = 20;
+/// Words in the command line of one.
+pub const MAX_WORDS: usize = 20;
+
+/// Keys and tables of the original that are understood, and that is all.
+const NO_EFFECT: [&str; 8] = [
+    "arp_table",
+    "mos_log",
+    "multiprocess",
+    "nb_mem_channels",
+    "no_ring_buffers",
+    "port",
+    "route_table",
+    "stat_print",
+];
 
 /// A whole configuration. [`Config::default`] is what an empty file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,8 +125,8 @@ pub struct Mos {
     pub multiprocess: Option<Multiprocess>,
     /// Where packets come from.
     pub io: Option<Io>,
-    /// The capture to read.
-    pub pcap_in: Option<PathBuf>,
+    /// The captures to read, one after the other.
+    pub pcap_in: Vec<PathBuf>,
     /// The capture to write what is forwarded to.
     pub pcap_out: Option<PathBuf>,
     /// The table `netdev`.
@@ -128,7 +155,7 @@ impl Default for Mos {
             port: String::new(),
             multiprocess: None,
             io: None,
-            pcap_in: None,
+            pcap_in: Vec::new(),
             pcap_out: None,
             netdev: Vec::new(),
             arp: Vec::new(),
@@ -142,8 +169,30 @@ impl Default for Mos {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Io {
-    /// A capture file.
+    /// Sockets of the kernel that see an interface's frames.
+    AfPacket,
+    /// Rings shared with the kernel's driver of an interface.
+    AfXdp,
+    /// Network cards that the kernel has given away.
+    Dpdk,
+    /// Capture files.
     Pcap,
+    /// Interfaces that the kernel makes, whose cables end here.
+    Tap,
+}
+
+impl Io {
+    /// What a name stands for, in the configuration and elsewhere.
+    pub fn named(name: &str) -> Option<Io> {
+        Some(match name {
+            "af_packet" => Io::AfPacket,
+            "af_xdp" => Io::AfXdp,
+            "dpdk" => Io::Dpdk,
+            "pcap" => Io::Pcap,
+            "tap" => Io::Tap,
+            _ => return None,
+        })
+    }
 }
 
 /// One of several processes on the same devices.
@@ -186,132 +235,6 @@ pub struct Route {
     pub device: String,
 }
 
-/// Something that was skipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The line, from 1.
-    pub line: usize,
-    /// What it is.
-    pub kind: WarningKind,
-}
-
-/// What was skipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WarningKind {
-    /// Text outside of any block.
-    OutsideBlocks,
-    /// A block that is not known there.
-    UnknownBlock(String),
-    /// A key that is not known there.
-    UnknownKey(String),
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        match &self.kind {
-            WarningKind::OutsideBlocks => f.write_str("text outside of all blocks is skipped"),
-            WarningKind::UnknownBlock(name) => write!(f, "the block `{name}` is not known here and skipped"),
-            WarningKind::UnknownKey(name) => write!(f, "the key `{name}` is not known here and skipped"),
-        }
-    }
-}
-
-/// Why a configuration cannot be used, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong there.
-    pub kind: ConfErrorKind,
-}
-
-/// What is wrong with a line. The text is the one that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfErrorKind {
-    /// No address, or no prefix behind it.
-    BadAddress(String),
-    /// No hardware address.
-    BadHardwareAddress(String),
-    /// No name for a key or a block.
-    BadName(String),
-    /// No number, or one out of its range.
-    BadNumber(String),
-    /// No value that the key can have.
-    BadValue(String),
-    /// Neither `KEY = VALUE` nor a block.
-    NoEquals(String),
-    /// A brace that opens a block without a name.
-    NoName,
-    /// An application without a command line.
-    NoRun,
-    /// Octets that are no text.
-    NotText,
-    /// A second `mos` block.
-    SecondMos,
-    /// Blocks inside of blocks inside of blocks.
-    TooDeep,
-    /// A quotation mark without its partner.
-    OpenQuote,
-    /// A block that does not end. The line is that of its name.
-    Unclosed(String),
-    /// A brace that closes nothing.
-    Unopened,
-    /// A table's line with too few or too many words.
-    WordCount {
-        /// What a line of this table looks like.
-        expected: &'static str,
-    },
-}
-
-impl fmt::Display for ConfError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        match &self.kind {
-            ConfErrorKind::BadAddress(t) => write!(f, "`{t}` is not an IPv4 address or network"),
-            ConfErrorKind::BadHardwareAddress(t) => write!(f, "`{t}` is not a hardware address"),
-            ConfErrorKind::BadName(t) => write!(f, "`{t}` is not a name"),
-            ConfErrorKind::BadNumber(t) => write!(f, "`{t}` is not a number that is possible here"),
-            ConfErrorKind::BadValue(t) => write!(f, "`{t}` is not a value that is possible here"),
-            ConfErrorKind::NoEquals(t) => write!(f, "expected `key = value`, found `{t}`"),
-            ConfErrorKind::NoName => f.write_str("a block needs a name before its brace"),
-            ConfErrorKind::NoRun => f.write_str("the application has no `run` line"),
-            ConfErrorKind::NotText => f.write_str("not UTF-8 text"),
-            ConfErrorKind::SecondMos => f.write_str("there can be only one `mos` block"),
-            ConfErrorKind::TooDeep => f.write_str("blocks are nested too deep"),
-            ConfErrorKind::OpenQuote => f.write_str("a quotation mark is not closed"),
-            ConfErrorKind::Unclosed(name) => write!(f, "the block `{name}` is not closed"),
-            ConfErrorKind::Unopened => f.write_str("a closing brace without an open block"),
-            ConfErrorKind::WordCount { expected } => write!(f, "expected `{expected}`"),
-        }
-    }
-}
-
-impl std::error::Error for ConfError {}
-
-/// Why a configuration file cannot be used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// What it says.
-    Conf(ConfError),
-    /// The operating system's word.
-    Io(io::Error),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoadError::Conf(e) => e.fmt(f),
-            LoadError::Io(e) => e.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
 type Result<T> = std::result::Result<T, ConfErrorKind>;
 
 impl Config {
@@ -320,7 +243,12 @@ impl Config {
     /// # Errors
     /// [`LoadError`] when it cannot be read or understood.
     pub fn load(path: &Path) -> std::result::Result<Config, LoadError> {
-        let octets = std::fs::read(path).map_err(LoadError::Io)?;
+        let mut octets = Vec::new();
+        let file = File::open(path).map_err(LoadError::Io)?;
+        file.take(LARGEST + 1).read_to_end(&mut octets).map_err(LoadError::Io)?;
+        if octets.len() as u64 > LARGEST {
+            return Err(LoadError::TooLarge);
+        }
         let text = std::str::from_utf8(&octets).map_err(|e| {
             let before = octets.get(..e.valid_up_to()).unwrap_or_default();
             let line = 1 + before.iter().filter(|b| **b == b'\n').count();
@@ -336,6 +264,7 @@ impl Config {
     pub fn parse(text: &str) -> std::result::Result<Config, ConfError> {
         let mut config = Config::default();
         let mut has_mos = false;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for item in tree::parse(text)? {
             match item {
                 Item::Line(line, _) => config.warn(line, WarningKind::OutsideBlocks),
@@ -385,14 +314,17 @@ impl Config {
                 self.warn(line, WarningKind::UnknownKey(key.to_owned()));
             }
         }
+        let at = |kind| ConfError { line: block.line, kind };
         if application.run.is_empty() {
-            return Err(ConfError { line: block.line, kind: ConfErrorKind::NoRun });
+            return Err(at(ConfErrorKind::NoRun));
         }
+        check_count(self.applications.len(), "application blocks", MAX_APPLICATIONS).map_err(at)?;
         self.applications.push(application);
         Ok(())
     }
 
     fn mos(&mut self, block: Block<'_>) -> std::result::Result<(), ConfError> {
+        let mut named = Vec::new();
         for item in block.items {
             match item {
                 Item::Line(line, text) => {
@@ -400,15 +332,30 @@ impl Config {
                     let (key, value) = key_value(text).map_err(at)?;
                     if !self.mos.set(key, value).map_err(at)? {
                         self.warn(line, WarningKind::UnknownKey(key.to_owned()));
+                    } else if NO_EFFECT.contains(&key) {
+                        self.warn(line, WarningKind::NoEffect(key.to_owned()));
                     }
                 }
-                Item::Block(b) => self.table(b)?,
+                Item::Block(b) => self.table(b, &mut named)?,
+            }
+        }
+        for (line, device) in named {
+            if !self.mos.netdev.is_empty() && !self.mos.netdev.iter().any(|d| d.device == device) {
+                self.warn(line, WarningKind::UnknownDevice(device.to_owned()));
             }
         }
         Ok(())
     }
 
-    fn table(&mut self, block: Block<'_>) -> std::result::Result<(), ConfError> {
+    /// Adds to `named` what devices are named elsewhere than in `netdev`, with their lines.
+    fn table<'a>(
+        &mut self,
+        block: Block<'a>,
+        named: &mut Vec<(usize, &'a str)>,
+    ) -> std::result::Result<(), ConfError> {
+        if NO_EFFECT.contains(&block.name) {
+            self.warn(block.line, WarningKind::NoEffect(block.name.to_owned()));
+        }
         let add = match block.name {
             "netdev" => Mos::add_netdev,
             "arp_table" => Mos::add_arp,
@@ -424,6 +371,9 @@ impl Config {
                 Item::Line(line, text) => {
                     let words: Vec<&str> = text.split_whitespace().collect();
                     add(&mut self.mos, &words).map_err(|kind| ConfError { line, kind })?;
+                    if block.name == "nic_forward_table" {
+                        named.extend(words.into_iter().map(|device| (line, device)));
+                    }
                 }
                 Item::Block(b) => self.warn(b.line, WarningKind::UnknownBlock(b.name.to_owned())),
             }
@@ -432,13 +382,21 @@ impl Config {
     }
 }
 
+/// Whether there is room for one more than `count`.
+fn check_count(count: usize, what: &'static str, most: usize) -> Result<()> {
+    if count < most { Ok(()) } else { Err(ConfErrorKind::TooMany { what, most }) }
+}
+
 impl Application {
     /// Returns whether the key is known.
     fn set(&mut self, key: &str, value: &str) -> Result<bool> {
         match key {
             // Any other word means what its absence means, as in old files.
             "type" => self.kind = if value == "end" { Kind::End } else { Kind::Monitor },
-            "run" => self.run = command_line(value)?,
+            "run" => {
+                self.run = command_line(value)?;
+                check_count(self.run.len().saturating_sub(1), "words in a command line", MAX_WORDS)?;
+            }
             "cpu_mask" | "core_mask" => self.cpu_mask = Some(mask(value)?),
             "ip_forward" => self.no_forward = !flag(value)?,
             _ => return Ok(false),
@@ -468,7 +426,10 @@ impl Mos {
             "port" => value.clone_into(&mut self.port),
             "multiprocess" => self.multiprocess = Some(multiprocess(value)?),
             "io" => self.io = Some(io_module(value)?),
-            "pcap_in" => self.pcap_in = path(value),
+            "pcap_in" => match path(value) {
+                Some(path) => self.pcap_in.push(path),
+                None => self.pcap_in.clear(),
+            },
             "pcap_out" => self.pcap_out = path(value),
             _ => return Ok(false),
         }
@@ -479,6 +440,10 @@ impl Mos {
         let [device, cores] = words else {
             return Err(ConfErrorKind::WordCount { expected: "device cpu-mask" });
         };
+        check_count(self.netdev.len(), "devices", MAX_DEVICES)?;
+        if self.netdev.iter().any(|d| d.device == *device) {
+            return Err(ConfErrorKind::DeviceTwice((*device).to_owned()));
+        }
         self.netdev.push(Netdev { device: (*device).to_owned(), cpu_mask: mask(cores)? });
         Ok(())
     }
@@ -507,6 +472,11 @@ impl Mos {
         let [one, other] = words else {
             return Err(ConfErrorKind::WordCount { expected: "device device" });
         };
+        check_count(self.pairs.len(), "pairs of devices", MAX_DEVICES / 2)?;
+        let has = |device: &str| self.pairs.iter().any(|(a, b)| a == device || b == device);
+        if let Some(twice) = [one, other].into_iter().find(|d| has(d)).or((one == other).then_some(one)) {
+            return Err(ConfErrorKind::DeviceTwice((*twice).to_owned()));
+        }
         self.pairs.push(((*one).to_owned(), (*other).to_owned()));
         Ok(())
     }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::io;
 
 fn parse(text: &str) -> Config {
     Config::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
@@ -16,7 +17,7 @@ fn refused(text: &str) -> (usize, ConfErrorKind) {
 
 #[test]
 fn an_empty_file_is_the_defaults() {
-    for text in ["", "\n", "# only this", "mos {}", "mos\n{\n}", "   "] {
+    for text in ["", "\n", "# only this", "mos {}", "mos\n{\n}", "   ", "\u{feff}mos {}"] {
         assert_eq!(parse(text), Config::default(), "{text:?}");
     }
     let c = Config::default();
@@ -70,7 +71,18 @@ fn a_whole_file_is_understood() {
             nic_forward_table { br-lan eth0.100 }
          }",
     );
-    assert_eq!(c.warnings, []);
+    let told: Vec<String> = c.warnings.iter().map(ToString::to_string).collect();
+    let idle = [
+        (16, "nb_mem_channels"),
+        (23, "no_ring_buffers"),
+        (24, "mos_log"),
+        (25, "stat_print"),
+        (26, "port"),
+        (27, "multiprocess"),
+        (35, "arp_table"),
+        (39, "route_table"),
+    ];
+    assert_eq!(told, idle.map(|(line, name)| format!("line {line}: `{name}` has no effect")));
     let runs: Vec<&[String]> = c.applications.iter().map(|a| &*a.run).collect();
     assert_eq!(runs[0], ["midstat", "-c", "two words", "", "ab cd"]);
     assert_eq!((runs[1][0].as_str(), runs[2][0].as_str()), ("one_line", "server"));
@@ -92,7 +104,7 @@ fn a_whole_file_is_understood() {
         port: "x".into(),
         multiprocess: Some(Multiprocess { core: 3, master: true }),
         io: Some(Io::Pcap),
-        pcap_in: Some("a file.pcap".into()),
+        pcap_in: vec!["a file.pcap".into()],
         pcap_out: Some("out.pcap".into()),
         netdev: vec![
             Netdev { device: "br-lan".into(), cpu_mask: 1 },
@@ -131,8 +143,23 @@ fn values_have_their_edges() {
     assert_eq!(mos("max_concurrency = 4294967295").max_concurrency, u32::MAX);
     assert_eq!(mos("netdev {\neth0 0xffffffffffffffff\n}").netdev[0].cpu_mask, u64::MAX);
     assert_eq!(mos("multiprocess = 2").multiprocess, Some(Multiprocess { core: 2, master: false }));
-    assert_eq!((mos("pcap_in =").pcap_in, mos("mos_log =").mos_log), (None, None));
-    assert_eq!(mos("pcap_in = a=b").pcap_in, Some("a=b".into()));
+    assert_eq!((mos("pcap_out =").pcap_out, mos("mos_log =").mos_log), (None, None));
+    let captures = |lines: &str| -> Vec<String> {
+        mos(lines).pcap_in.iter().map(|p| p.to_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(captures("pcap_in = a=b"), ["a=b"]);
+    assert_eq!(captures("pcap_in = one two\npcap_in=b\npcap_in = b"), ["one two", "b", "b"]);
+    assert_eq!(captures("pcap_in = a\npcap_in =\npcap_in = b"), ["b"]);
+    let modules = [
+        ("af_packet", Io::AfPacket),
+        ("af_xdp", Io::AfXdp),
+        ("dpdk", Io::Dpdk),
+        ("pcap", Io::Pcap),
+        ("tap", Io::Tap),
+    ];
+    for (name, io) in modules {
+        assert_eq!(mos(&format!("io = {name}")).io, Some(io));
+    }
     assert!(mos("forward = -1").forward);
     let (digits, hex, octal) = (integer("-08"), integer("0X1f"), integer("0777"));
     assert_eq!((digits, hex, octal), (None, Some(31), Some(511)));
@@ -151,6 +178,7 @@ fn what_is_unknown_is_skipped_and_told() {
             tunnels {
                anything at all = 5
             }
+            nic_forward_table { eth0 eht1 }
          }
          proxy { run = x }
          application {
@@ -166,9 +194,10 @@ fn what_is_unknown_is_skipped_and_told() {
             "line 1: text outside of all blocks is skipped",
             "line 3: the key `colour` is not known here and skipped",
             "line 5: the block `tunnels` is not known here and skipped",
-            "line 9: the block `proxy` is not known here and skipped",
-            "line 12: the key `speed` is not known here and skipped",
-            "line 13: the block `inner` is not known here and skipped",
+            "line 8: no netdev table has the device `eht1`",
+            "line 10: the block `proxy` is not known here and skipped",
+            "line 13: the key `speed` is not known here and skipped",
+            "line 14: the block `inner` is not known here and skipped",
         ]
     );
     assert_eq!((c.mos.netdev.len(), c.applications.len()), (1, 1));
@@ -208,10 +237,25 @@ fn what_is_wrong_is_refused_with_its_line() {
     for bad in ["0:0:0:0:0", "0:0:0:0:0:0:0", "0:0:0:0:0:100", "0:0:0:0:0:+1", "0:0:0:0::0", "x"] {
         table(&format!("mos {{ arp_table {{\n1.2.3.4 {bad}\n}} }}"), 2, K::BadHardwareAddress(s(bad)));
     }
+    table("mos { netdev {\na 1\nb 1\na 2\n} }", 4, K::DeviceTwice(s("a")));
+    table("mos { nic_forward_table {\na b\nc b\n} }", 3, K::DeviceTwice(s("b")));
+    table("mos { nic_forward_table {\na a\n} }", 2, K::DeviceTwice(s("a")));
+    let devices: String = (0..=MAX_DEVICES).map(|n| format!("d{n} 1\n")).collect();
+    let many = K::TooMany { what: "devices", most: 64 };
+    table(&format!("mos {{ netdev {{\n{devices}}} }}"), 66, many);
+    let pairs: String = (0..=MAX_DEVICES / 2).map(|n| format!("l{n} r{n}\n")).collect();
+    let many = K::TooMany { what: "pairs of devices", most: 32 };
+    table(&format!("mos {{ nic_forward_table {{\n{pairs}}} }}"), 34, many);
+    let many = K::TooMany { what: "application blocks", most: 20 };
+    table(&"application { run = x }\n".repeat(21), 21, many);
+    let words = |n| format!("application {{\nrun = {}\n}}", "w ".repeat(n));
+    assert_eq!(parse(&words(20)).applications[0].run.len(), 20);
+    table(&words(21), 2, K::TooMany { what: "words in a command line", most: 20 });
     table(&"a {".repeat(100), 1, K::TooDeep);
     for (text, sentence) in [
         ("mos {\nforward = yes\n}", "line 2: `yes` is not a number that is possible here"),
         ("mos { netdev {\neth0\n} }", "line 2: expected `device cpu-mask`"),
+        ("mos { netdev {\na 1\na 2\n} }", "line 3: the device `a` is named a second time"),
     ] {
         assert_eq!(Config::parse(text).expect_err(text).to_string(), sentence);
     }
@@ -225,6 +269,13 @@ fn files_that_cannot_be_read_or_are_no_text_are_refused() {
     std::fs::write(&path, b"mos {\n}\n\xff").unwrap();
     let LoadError::Conf(e) = Config::load(&path).expect_err("not text") else { panic!("read") };
     assert_eq!((e.line, e.kind), (3, ConfErrorKind::NotText));
+    let mut large = b"mos { rmem_size = 1024 }".to_vec();
+    large.resize(1 << 20, b' ');
+    std::fs::write(&path, &large).unwrap();
+    assert!(Config::load(&path).is_ok());
+    large.push(b' ');
+    std::fs::write(&path, &large).unwrap();
+    assert!(matches!(Config::load(&path), Err(LoadError::TooLarge)));
     std::fs::write(&path, "mos { rmem_size = 1024 }").unwrap();
     assert_eq!(Config::load(&path).unwrap().mos.rmem_size, 1024);
 }

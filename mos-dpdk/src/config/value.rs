@@ -48,10 +48,7 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
 }
 
 pub(super) fn io_module(text: &str) -> Result<Io> {
-    match text {
-        "pcap" => Ok(Io::Pcap),
-        _ => Err(ConfErrorKind::BadValue(text.to_owned())),
-    }
+    Io::named(text).ok_or_else(|| ConfErrorKind::BadValue(text.to_owned()))
 }
 
 pub(super) fn multiprocess(text: &str) -> Result<Multiprocess> {
