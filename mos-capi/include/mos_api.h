@@ -26,18 +26,37 @@
  *   plus 1. They are 64 bits wide and never wrap.
  *
  * INPUT
- *   Packets come from a capture file (pcap or pcapng). Which one, the environment says first:
- *       MOS_IO=pcap:IN[,OUT]
- *   otherwise the block mos of the configuration: io = pcap, pcap_in = IN, and perhaps pcap_out = OUT. Packets that
- *   are forwarded (forward = 1, no callback dropped them) are written to OUT. Names are relative to the working
- *   directory. IN must be a regular file and OUT no pipe: nothing could end a wait for them. The context of core 0
- *   gets the file; those of other cores get nothing and end at once.
+ *   Where packets come from, the environment says first:
+ *       MOS_IO=pcap:IN[,OUT]       a capture file (pcap or pcapng)
+ *       MOS_IO=tap:LEFT,RIGHT      between two TAP devices
+ *   otherwise the block mos of the configuration:
+ *       io = pcap                  pcap_in = IN, for each of several captures, and perhaps pcap_out = OUT
+ *       io = tap                   devices in nic_forward_table (pairs) and netdev (those in no pair only listen)
  *   MOS_CHECKSUM=off in the environment takes packets with wrong checksums too, as captures on a host that leaves
- *   checksums to its network card have them.
+ *   checksums to its network card have them. Packets that are forwarded (forward = 1, no callback dropped them) are
+ *   written to OUT, or leave by the device's partner, otherwise unchanged: there are no routes and no ARP.
  *   Reading begins with mtcp_app_join(). For programs that do not call it, it begins when at least one callback or
- *   timer is there, and for 200 ms no call has set up anything. It goes on as fast as the callbacks let it. The
- *   capture's timestamps are the context's clock, for timers, time-outs, and mtcp_cb_get_ts(). At its end the context
- *   ends: connections still alive get no MOS_ON_CONN_END, timers that are not due do not fire, mtcp_app_join() returns.
+ *   timer is there, and for 200 ms no call has set up anything.
+ *
+ *   Capture files are read one after the other, as fast as the callbacks let it. Their timestamps are the context's
+ *   clock, for timers, time-outs, and mtcp_cb_get_ts(). At the end of the last one the context ends: connections
+ *   still alive get no MOS_ON_CONN_END, timers that are not due do not fire, mtcp_app_join() returns. Names are
+ *   relative to the working directory. IN must be a regular file and OUT no pipe: nothing could end a wait for them.
+ *   Several contexts share captures: each reads them itself, and takes the packets of its own connections. The
+ *   contexts that exist when the first one begins to read are numbered by their cores; number n of them takes the
+ *   packets for which GetRSSCPUCore() gives n, both directions of a connection alike. Packets that are not IP belong
+ *   to the first one. Fragments have no ports and go by their addresses alone, perhaps to another context than their
+ *   connection. They begin together: with mtcp_app_join() at once when there is a context for every core (num_cores)
+ *   and all of them are joined, else when no context was made or set up for 200 ms, or after a second. A context that
+ *   is made after that gets nothing and ends at once, unless all others have ended or are destroyed: then it reads
+ *   the captures anew. The context of core 0 writes OUT, that of core n OUT.n. Time goes on in all of them with each
+ *   packet of the captures, but not in step: one may be ahead of another.
+ *
+ *   TAP devices are made when they are not there, which takes the right to administer the network. The first context
+ *   made has all of them; others get no packets, but their timers run. The clock is the system's when the process
+ *   first asked, and steady from there on: timers fire whether packets come or not. Packets that come before reading
+ *   begins wait in the device. A context ends when all its devices have been removed. In pkt_info the devices of pair
+ *   n are 2n and 2n+1.
  *
  * Differences from the original stack, beyond its defects: mtcp_peek() and mtcp_ppeek() never end the process; a
  * retransmitted SYN does not begin a connection again; new data is announced in every state that takes data, and
@@ -421,10 +440,10 @@ int mtcp_cb_stop(mctx_t mctx, int sock, int side);
 /* ---- time -------------------------------------------------------------------------------------------------- */
 
 /*
- * Calls cb once, timeout from now. Set before the first packet, it counts from the first packet. It fires with the
- * first packet whose time is late enough (rounded up to the next 1,024 microseconds), before that packet is looked at,
- * never early. cb can set it again. Time between packets that goes back by more than 10 seconds or on by more than an
- * hour is taken for a broken clock: it does not count.
+ * Calls cb once, timeout from now. With captures, set before the first packet, it counts from the first packet. It
+ * fires with the first packet whose time is late enough (rounded up to the next 1,024 microseconds), before that
+ * packet is looked at, never early. cb can set it again. Time between packets that goes back by more than 10 seconds
+ * or on by more than an hour is taken for a broken clock: it does not count.
  * 0, or -1 with EACCES, EFAULT (timeout or cb is NULL), EINVAL (a negative time), ENOMEM (too many timers).
  */
 int mtcp_settimer(mctx_t mctx, int id, struct timeval *timeout, callback_t cb);

@@ -93,8 +93,10 @@ struct app_ops {
 /*
  * Reads the configuration file. Everything else needs it done; it can be done again while no context exists.
  * 0, or -1 with EFAULT (no name), the errno of opening or reading the file, EINVAL (the file says something that
- * cannot be understood), EBUSY (a context exists). mos_last_error() has the line and a sentence about it; when the
- * call succeeds, it has the file's unknown keys, which are skipped.
+ * cannot be understood, a size is too large, or it has more than a megabyte), EBUSY (a context exists).
+ * mos_last_error() has the line and a sentence about it; when the call succeeds, it has a line for each unknown key or
+ * block, which are skipped, and for each that has no effect here: mos_log, stat_print (nothing is printed), arp_table,
+ * route_table (packets go by pairs of devices), nb_mem_channels, no_ring_buffers, port, multiprocess.
  */
 int mtcp_init(const char *config_file);
 
@@ -125,9 +127,9 @@ mtcp_sighandler_t mtcp_register_signal(int signum, mtcp_sighandler_t handler);
 /*
  * Makes the stack of one core, with a thread of its own on which all callbacks run. NULL on failure, with EPERM
  * (before mtcp_init()), EINVAL (no such core, or limits that are impossible), EEXIST (that core has one), ENODEV (no
- * input is configured), ENOMEM, EAGAIN (no thread to be had), or the errno of opening the input or the output; a file
- * that is no capture is EINVAL. mos_last_error() has a sentence about it. mos_api.h explains the input, and when
- * it begins to be read.
+ * input is configured, or one that this build does not have: AF_PACKET, AF_XDP, DPDK), ENOMEM, EAGAIN (no thread to be
+ * had), or the errno of opening the input or the output; a file that is no capture is EINVAL. mos_last_error() has a
+ * sentence about it. mos_api.h explains the input, and when it begins to be read.
  */
 mctx_t mtcp_create_context(int cpu);
 

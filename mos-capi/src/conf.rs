@@ -3,17 +3,17 @@
 use crate::abi::{MOS_APP, MOS_APP_ARGC, MtcpConf};
 use crate::defined::MAX_EVENTS;
 use crate::errno::Errno;
+use crate::io::{Failure, Plan};
 use crate::lock::lock;
 use crate::slot::MAX_CORES;
 use crate::text;
 use libc::{c_char, c_int};
-use mos_dpdk::config::{Config, Io};
+use mos_dpdk::config::Config;
 use mos_flow::engine::Arrays;
 use mos_flow::memory::Heap;
 use mos_flow::{Config as Limits, Retention, Timeouts};
-use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::ffi::CString;
+use std::path::Path;
 use std::ptr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -48,13 +48,6 @@ pub(crate) struct Settings {
     time_wait: c_int,
     /// Milliseconds; not positive: for ever.
     timeout: c_int,
-}
-
-/// Where a context's packets come from and go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Files {
-    pub(crate) input: PathBuf,
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// Reads the configuration file.
@@ -172,25 +165,17 @@ impl Settings {
         }
     }
 
-    /// The files, by the environment or the configuration.
+    /// The input, by the environment or the configuration.
     ///
     /// # Errors
     /// `ENODEV` when none is named, or the way to get packets is not known.
-    pub(crate) fn files(&self) -> Result<Files, Errno> {
-        let mos = &self.config.mos;
-        let named = match std::env::var_os("MOS_IO") {
-            Some(value) => from_environment(&value).ok_or("MOS_IO is not pcap:IN[,OUT]"),
-            None if mos.io == Some(Io::Pcap) => match mos.pcap_in.first().cloned() {
-                Some(input) => Ok(Files { input, output: mos.pcap_out.clone() }),
-                None => Err("`io = pcap` needs `pcap_in = FILE`"),
-            },
-            None => Err("no input: set MOS_IO=pcap:IN[,OUT], or `io = pcap` and `pcap_in` in the mos block"),
-        };
-        let files = named.map_err(|sentence| {
-            text::tell(sentence);
-            Errno::NODEV
-        })?;
-        Ok(if self.config.forwards() { files } else { Files { output: None, ..files } })
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        Plan::of(std::env::var_os("MOS_IO").as_deref(), &self.config)
+    }
+
+    /// Whether packets are forwarded.
+    pub(crate) fn forwards(&self) -> bool {
+        self.config.forwards()
     }
 
     /// What the program can see of it.
@@ -235,14 +220,6 @@ fn lasting(word: &str) -> *mut c_char {
     });
     // The string lies on the heap and does not move with the list. C sees it as `char *` and must not write to it.
     words.get(at).map_or(ptr::null_mut(), |w| w.as_ptr().cast_mut())
-}
-
-/// `pcap:IN[,OUT]`.
-fn from_environment(value: &OsStr) -> Option<Files> {
-    let names = value.as_bytes().strip_prefix(b"pcap:")?;
-    let mut parts = names.splitn(2, |b| *b == b',');
-    let mut next = || parts.next().filter(|p| !p.is_empty()).map(|p| OsString::from_vec(p.to_vec()).into());
-    Some(Files { input: next()?, output: next() })
 }
 
 /// Whether there is memory for an engine with these limits, and `besides` octets for its thread. Arrays that cannot be reserved would end the process.
@@ -311,18 +288,6 @@ mod tests {
         ];
         for change in changes {
             assert_eq!(bad(change), Err(Errno::INVAL));
-        }
-    }
-
-    #[test]
-    fn the_environment_names_files() {
-        let f = |v: &str| from_environment(OsStr::new(v)).map(|f| (f.input, f.output));
-        let name = |n: &str| PathBuf::from(n);
-        assert_eq!(f("pcap:a b.pcap"), Some((name("a b.pcap"), None)));
-        assert_eq!(f("pcap:a,b,c"), Some((name("a"), Some(name("b,c")))));
-        assert_eq!(f("pcap:a,"), Some((name("a"), None)));
-        for bad in ["", "pcap", "pcap:", "pcap:,b", "dpdk:0", "PCAP:a"] {
-            assert_eq!(f(bad), None, "{bad}");
         }
     }
 

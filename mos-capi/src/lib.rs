@@ -15,7 +15,7 @@
 //! shared with nobody; what other threads want done is sent there as a closure and answered. Contexts have states
 //! (`slot::Phase`) that are single atomic words, so that a signal handler can end them.
 //!
-//! What it does not do yet: end-host sockets, live interfaces.
+//! What it does not do yet: end-host sockets, network cards.
 
 pub mod errno;
 
@@ -31,11 +31,15 @@ mod app;
 
 mod slot;
 
+mod share;
+
 mod current;
 
 mod text;
 
 mod ffi;
+
+mod io;
 
 mod conf;
 

@@ -16,11 +16,12 @@ use crate::bell::Bell;
 use crate::errno::Errno;
 use crate::lock::lock;
 use libc::c_int;
+use mos_dpdk::rss::Share;
 use mos_flow::Control;
 use std::collections::VecDeque;
 use std::mem::{offset_of, size_of};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, TryLockError};
 
 /// Cores that contexts can be made for.
@@ -88,10 +89,16 @@ pub(crate) struct Slot {
     joined: AtomicBool,
     /// Reading is to end.
     halted: AtomicBool,
+    /// It reads captures, and shares them with others.
+    sharing: AtomicBool,
+    /// The program is done with setting up, as it seems.
+    settled: AtomicBool,
+    /// Its part of them: rank and number of parts. 0 before they are divided.
+    share: AtomicU64,
     mailbox: Mutex<Mailbox>,
     /// Why the input ended before its end.
     failure: Mutex<Option<String>>,
-    /// Rings for the stack thread: there is something in the mailbox, or a wish.
+    /// Rings for the stack thread: there is something in the mailbox, or a wish, or another context has changed.
     pub(crate) bell: Bell,
     /// Rings when `life` changes.
     turns: Bell,
@@ -112,6 +119,15 @@ static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 /// Where the search for a free slot goes on; also keeps creators apart.
 static NEXT: Mutex<usize> = Mutex::new(0);
 
+/// Contexts made so far: only that it changes counts.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// What changes when a context is made; `None` while one is.
+pub(crate) fn made() -> Option<u32> {
+    let being = TABLE.iter().any(|slot| slot.phase() == Phase::Starting);
+    (!being).then(|| MADE.load(Ordering::Relaxed))
+}
+
 /// The context behind a handle, if it is one that is not destroyed.
 pub(crate) fn find(mctx: Mctx) -> Option<&'static Slot> {
     slot_at(mctx).filter(|s| matches!(s.phase(), Phase::Live | Phase::Ended))
@@ -127,6 +143,11 @@ pub(crate) fn slot_at(mctx: Mctx) -> Option<&'static Slot> {
 /// All contexts that are not destroyed.
 pub(crate) fn all() -> impl Iterator<Item = &'static Slot> {
     TABLE.iter().filter(|s| matches!(s.phase(), Phase::Live | Phase::Ended))
+}
+
+/// Tells all contexts, some of which may wait for others, that something has changed.
+fn ring_all() {
+    all().for_each(|slot| slot.bell.ring());
 }
 
 /// Takes a slot for a new context of core `cpu`.
@@ -155,6 +176,9 @@ impl Slot {
             descriptors: AtomicU32::new(0),
             joined: AtomicBool::new(false),
             halted: AtomicBool::new(false),
+            sharing: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
+            share: AtomicU64::new(0),
             mailbox: Mutex::new(Mailbox { open: false, commands: VecDeque::new() }),
             failure: Mutex::new(None),
             bell: Bell::new(),
@@ -200,6 +224,7 @@ impl Slot {
         let done = self.life.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok();
         self.turns.ring();
         self.bell.ring();
+        ring_all();
         done
     }
 
@@ -210,6 +235,9 @@ impl Slot {
         self.visible.cpu.store(cpu.cast_signed(), Ordering::Relaxed);
         self.joined.store(false, Ordering::Relaxed);
         self.halted.store(false, Ordering::Relaxed);
+        self.sharing.store(false, Ordering::Relaxed);
+        self.settled.store(false, Ordering::Relaxed);
+        self.share.store(0, Ordering::Relaxed);
         *lock(&self.mailbox) = Mailbox { open: true, commands: VecDeque::new() };
         *lock(&self.failure) = None;
         // Release: pairs with `life`.
@@ -220,6 +248,42 @@ impl Slot {
     pub(crate) fn go_live(&self, descriptors: u32) {
         self.descriptors.store(descriptors, Ordering::Relaxed);
         self.turn(&[Phase::Starting], Phase::Live);
+        MADE.fetch_add(1, Ordering::Relaxed);
+        ring_all();
+    }
+
+    pub(crate) fn cpu(&self) -> u32 {
+        self.cpu.load(Ordering::Relaxed)
+    }
+
+    /// It reads captures. Before it is live.
+    pub(crate) fn join_sharing(&self) {
+        self.sharing.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_sharing(&self) -> bool {
+        self.sharing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the program is done with setting up, as it seems.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_settled(&self, settled: bool) {
+        if !self.settled.swap(settled, Ordering::Relaxed) && settled {
+            ring_all();
+        }
+    }
+
+    /// Its part of the captures, once they are divided.
+    pub(crate) fn share(&self) -> Option<Share> {
+        let [rank, of] = halves(self.share.load(Ordering::Relaxed));
+        Share::new(rank, of)
+    }
+
+    pub(crate) fn set_share(&self, rank: u32, of: u32) {
+        self.share.store(u64::from(rank) << 32 | u64::from(of), Ordering::Relaxed);
     }
 
     /// The context could not be made.
@@ -273,7 +337,7 @@ impl Slot {
     /// Lets the input run and waits for its end. Returns why it ended early, if it did.
     pub(crate) fn join(&self, epoch: Epoch) -> Option<String> {
         self.joined.store(true, Ordering::Relaxed);
-        self.bell.ring();
+        ring_all();
         let ended = self.wait(epoch, &[Phase::Ended, Phase::Quiet]);
         lock(&self.failure).clone().filter(|_| ended)
     }
@@ -330,6 +394,11 @@ impl Slot {
             command(None);
         }
     }
+}
+
+#[allow(clippy::cast_possible_truncation)] // the two halves
+fn halves(word: u64) -> [u32; 2] {
+    [(word >> 32) as u32, word as u32]
 }
 
 #[cfg(test)]

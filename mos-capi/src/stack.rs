@@ -1,25 +1,25 @@
 //! The stack thread of a context: it owns the engine, reads the input, and does what other threads ask for.
 
 use crate::app::CApp;
-use crate::conf::{self, Files, Settings};
+use crate::bell::Ticket;
+use crate::conf::{self, Settings};
 use crate::current;
 use crate::errno::Errno;
-use crate::slot::{Desk, Phase, Slot};
+use crate::io::{Failure, Input};
+use crate::share;
+use crate::slot::{self, Desk, Phase, Slot};
 use crate::text;
-use mos_dpdk::port::pcap::{PcapSink, PcapSource};
-use mos_dpdk::port::{Port, PortError, Received};
-use mos_dpdk::worker::{send_made, send_on};
-use mos_flow::{Engine, Frame};
-use std::fs;
+use mos_dpdk::port::{PortError, Received};
+use mos_flow::Engine;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// A program that does not join is done with setting up when it was silent for this long.
 const SETTLED: Duration = Duration::from_millis(200);
+/// The longest wait for contexts that are still being set up. Arbitrary.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Stacks of threads. C programs are used to 8 MiB; a limit above 1 GiB is meant for the main thread alone.
 const STACKS: RangeInclusive<usize> = 8 << 20..=1 << 30;
 /// Commands that are done before packets have their turn again. Arbitrary.
@@ -30,11 +30,13 @@ pub(crate) struct Stack {
     slot: &'static Slot,
     engine: Engine<CApp>,
     app: CApp,
-    /// `None` for the contexts that get no packets.
-    input: Option<PcapSource>,
-    output: Option<PcapSink>,
+    input: Input,
     /// Descriptors are below this.
     descriptors: u32,
+    /// Contexts that there can be.
+    cores: usize,
+    /// Packets are taken in.
+    reading: bool,
 }
 
 impl Stack {
@@ -43,14 +45,18 @@ impl Stack {
     /// # Errors
     /// Those of `mtcp_create_context`.
     pub(crate) fn new(settings: &Settings, cpu: u32, slot: &'static Slot) -> Result<Self, Errno> {
-        let files = settings.files()?;
+        let plan = settings.plan().map_err(told)?;
         let seed = mos_dpdk::random_seed().map_err(|e| Errno::from(&e))?;
         let limits = settings.limits(seed);
         conf::check_memory(&limits, stack_size())?;
         let descriptors = u32::try_from(limits.max_sockets).map_err(|_| Errno::INVAL)?;
         let engine = Engine::new(limits).map_err(|e| Errno::from(&e))?;
-        let (input, output) = if cpu == 0 { open(&files).map_err(told)? } else { (None, None) };
-        Ok(Stack { slot, engine, app: CApp::new(slot.visible()), input, output, descriptors })
+        let input = Input::open(plan, cpu, settings.forwards()).map_err(told)?;
+        if let Input::Capture(_) = input {
+            slot.join_sharing();
+        }
+        let cores = usize::try_from(settings.num_cores).unwrap_or(1);
+        Ok(Stack { slot, engine, app: CApp::new(slot.visible()), input, descriptors, cores, reading: false })
     }
 
     /// Starts the thread.
@@ -83,13 +89,11 @@ impl Stack {
 
     /// Until the context is destroyed.
     fn live(&mut self) {
-        self.set_up();
+        self.start_clock();
+        let read = self.set_up().and_then(|()| self.read());
         if !self.slot.is_stopping() {
-            let read = self.read();
-            let flushed = self.output.as_mut().map_or(Ok(()), Port::flush);
-            if !self.slot.is_stopping() {
-                self.slot.end(read.and(flushed).err().map(|e| e.to_string()));
-            }
+            let flushed = self.input.flush();
+            self.slot.end(read.and(flushed).err().map(|e| e.to_string()));
         }
         while !self.slot.is_stopping() {
             let ticket = self.slot.bell.ticket();
@@ -100,65 +104,90 @@ impl Stack {
     }
 
     /// Until the program is ready for packets.
-    fn set_up(&mut self) {
+    fn set_up(&mut self) -> Result<(), PortError> {
         let mut settled = Instant::now() + SETTLED;
-        loop {
+        let (mut made, mut deadline) = (None, None);
+        while !self.slot.is_halted() {
             let ticket = self.slot.bell.ticket();
-            if self.slot.is_halted() || self.slot.is_joined() {
-                return;
-            }
+            self.pass_time()?;
             if self.slot.phase() == Phase::Starting {
-                self.slot.bell.wait(ticket, None);
-            } else if self.run_commands() {
+                self.rest(ticket, None);
+                continue;
+            }
+            let busy = self.run_commands();
+            let others = slot::made();
+            if busy || others.is_none() || others != made {
+                made = others;
                 settled = Instant::now() + SETTLED;
-            } else if self.app.is_set_up() {
-                match settled.checked_duration_since(Instant::now()) {
-                    Some(left) if !left.is_zero() => self.slot.bell.wait(ticket, Some(left)),
-                    _ => return,
+            }
+            let now = Instant::now();
+            let is_settled = now >= settled;
+            self.slot.set_settled(is_settled);
+            if self.slot.is_joined() || is_settled && self.app.is_set_up() {
+                let latest = *deadline.get_or_insert(now + PATIENCE);
+                if self.has_company(is_settled) || now >= latest {
+                    break;
                 }
-            } else {
-                self.slot.bell.wait(ticket, None);
+            }
+            if !busy {
+                let next = deadline.into_iter().chain((!is_settled).then_some(settled)).min();
+                self.rest(ticket, next.map(|next| next.saturating_duration_since(now)));
             }
         }
+        Ok(())
+    }
+
+    /// Whether nobody is to be waited for with whom the input is shared.
+    fn has_company(&self, is_settled: bool) -> bool {
+        let is_complete = is_settled || share::is_complete(self.cores);
+        !self.slot.is_sharing() || is_complete && share::are_ready()
     }
 
     /// Until the input ends.
     fn read(&mut self) -> Result<(), PortError> {
+        if !self.slot.is_halted() {
+            self.input.begin(self.slot);
+            self.reading = true;
+        }
         while !self.slot.is_halted() {
-            self.run_commands();
-            if self.turn()? == Received::End {
-                break;
+            let ticket = self.slot.bell.ticket();
+            self.pass_time()?;
+            let busy = self.run_commands();
+            match self.input.turn(&mut self.engine, &mut self.app)? {
+                Received::End => break,
+                Received::Nothing if !busy => self.rest(ticket, None),
+                _ => {}
             }
         }
         Ok(())
     }
 
-    /// One burst.
-    fn turn(&mut self) -> Result<Received, PortError> {
-        let Stack { engine, app, input, output, .. } = self;
-        let Some(input) = input else { return Ok(Received::End) };
-        let mut sent = Ok(());
-        let received = input.receive(&mut |frames| {
-            if let Some(first) = frames.first() {
-                start_clock(engine, app, first);
-            }
-            engine.process_burst(frames, app);
-            if let Some(output) = output {
-                sent = send_on(engine, frames, output);
-            }
-        })?;
-        sent?;
-        self.send_made()?;
-        Ok(received)
+    /// Where time goes by without packets, timers count from when they are set.
+    fn start_clock(&mut self) {
+        if let Some(now) = self.input.now() {
+            self.engine.handle_timeout(now, &mut self.app);
+            self.app.take_waiting();
+        }
     }
 
-    /// Sends what callbacks made, or forgets it where nothing is sent.
-    fn send_made(&mut self) -> Result<(), PortError> {
-        if let Some(output) = &mut self.output {
-            return send_made(&mut self.engine, output);
+    /// Where time goes by without packets, it does.
+    fn pass_time(&mut self) -> Result<(), PortError> {
+        let Some(now) = self.input.now() else { return Ok(()) };
+        self.engine.handle_timeout(now, &mut self.app);
+        self.input.send_made(&mut self.engine)
+    }
+
+    /// Sleeps until the bell rings, `most` has passed, or there are packets or timers to look after.
+    fn rest(&self, ticket: Ticket, most: Option<Duration>) {
+        let Input::Live(live) = &self.input else { return self.slot.bell.wait(ticket, most) };
+        let now = mos_dpdk::clock::now();
+        let next = self.engine.next_timeout().map(|next| next.since(now));
+        let most = most.into_iter().chain(next).min();
+        if self.reading {
+            self.slot.bell.wait_or_ready(ticket, live.descriptors(), most);
+        } else {
+            self.slot.bell.wait(ticket, most);
         }
-        while self.engine.poll_transmit().is_some() {}
-        Ok(())
     }
 
     /// Does what other threads asked for. Returns whether there was anything.
@@ -182,56 +211,6 @@ fn stack_size() -> usize {
     wanted.unwrap_or(*STACKS.start())
 }
 
-type Opened = (Option<PcapSource>, Option<PcapSink>);
-
-/// Opens what is read, then what is written.
-fn open(files: &Files) -> Result<Opened, (Errno, String)> {
-    let Files { input, output } = files;
-    check_input(input)?;
-    let source = PcapSource::open(input).map_err(|e| (Errno::from(&e), e.to_string()))?;
-    let Some(output) = output else { return Ok((Some(source), None)) };
-    let place = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
-    if place(output).is_some_and(|o| Some(o) == place(input)) {
-        return Err((Errno::INVAL, format!("{}: the output is the input", output.display())));
-    }
-    check_output(output)?;
-    let sink =
-        PcapSink::create(output).map_err(|e| (Errno::from(&e), format!("{}: {e}", output.display())))?;
-    Ok((Some(source), Some(sink)))
-}
-
-/// Files only: nothing can end a wait for a pipe, and a context must end when it is destroyed.
-fn check_input(path: &Path) -> Result<(), (Errno, String)> {
-    match fs::metadata(path) {
-        Ok(m) if !m.is_file() && !m.is_dir() => {
-            Err((Errno::INVAL, format!("{}: packets are read from regular files only", path.display())))
-        }
-        _ => Ok(()), // opening it tells what else is wrong
-    }
-}
-
-/// As [`check_input`]; `/dev/null` and the like do not block either.
-fn check_output(path: &Path) -> Result<(), (Errno, String)> {
-    let waits = |kind: fs::FileType| kind.is_fifo() || kind.is_socket();
-    match fs::metadata(path) {
-        Ok(m) if waits(m.file_type()) => {
-            Err((Errno::INVAL, format!("{}: packets are not written to pipes", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Time begins with the first packet: timers set before count from there.
-fn start_clock(engine: &mut Engine<CApp>, app: &mut CApp, first: &Frame<'_>) {
-    let Some(waiting) = app.take_waiting() else { return };
-    engine.handle_timeout(first.time, app);
-    for (delay, token) in waiting {
-        if engine.start_timer(delay, current::on_timer, token).is_none() {
-            app.take_timer(token);
-        }
-    }
-}
-
 fn wait_while(slot: &Slot, condition: impl Fn() -> bool) {
     loop {
         let ticket = slot.bell.ticket();
@@ -243,7 +222,7 @@ fn wait_while(slot: &Slot, condition: impl Fn() -> bool) {
 }
 
 /// Keeps the sentence of a failure.
-fn told((errno, sentence): (Errno, String)) -> Errno {
+fn told((errno, sentence): Failure) -> Errno {
     text::tell(sentence);
     errno
 }

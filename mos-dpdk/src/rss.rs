@@ -1,6 +1,6 @@
 //! Which core a packet belongs to: the symmetric hash of addresses and ports, and the queue that follows from it.
 //!
-//! It is the Toeplitz hash of network cards, with the key [`KEY`]: two octets over and over. With such a key the hash depends
+//! It is the Toeplitz hash of network cards, with the key [`SYMMETRIC_KEY`]: two octets over and over. With such a key the hash depends
 //! only on the XOR of the 16-bit words of addresses and ports, so that both directions of a connection have the same, and
 //! a card that is given the key and the map of [`queue`] spreads packets as this module does.
 //!
@@ -14,7 +14,7 @@ use mos_flow::wire::{Packet, parse};
 use std::net::{IpAddr, SocketAddr};
 
 /// The key, for network cards.
-pub const KEY: [u8; 40] = {
+pub const SYMMETRIC_KEY: [u8; 40] = {
     let mut key = [0; 40];
     let mut at = 0;
     while at < key.len() {

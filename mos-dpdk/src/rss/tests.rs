@@ -57,8 +57,12 @@ fn the_definition_gives_the_published_answers_and_the_code_what_the_definition_g
         assert_eq!(by_definition(&PUBLISHED_KEY, &input(s, d, false)), addresses, "{source}");
         assert_eq!(by_definition(&PUBLISHED_KEY, &input(s, d, true)), ports, "{source}");
         // The same with the symmetric key.
-        assert_eq!(hash(s, d), by_definition(&KEY, &input(s, d, true)), "{source}");
-        assert_eq!(hash_of_addresses(s.ip(), d.ip()), by_definition(&KEY, &input(s, d, false)), "{source}");
+        assert_eq!(hash(s, d), by_definition(&SYMMETRIC_KEY, &input(s, d, true)), "{source}");
+        assert_eq!(
+            hash_of_addresses(s.ip(), d.ip()),
+            by_definition(&SYMMETRIC_KEY, &input(s, d, false)),
+            "{source}"
+        );
     }
 }
 
@@ -100,7 +104,7 @@ fn addresses() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
 proptest! {
     #[test]
     fn a_connection_has_one_queue_and_it_is_that_of_its_frames((client, server) in addresses(), of in 1_u32..65) {
-        prop_assert_eq!(hash(client, server), by_definition(&KEY, &input(client, server, true)));
+        prop_assert_eq!(hash(client, server), by_definition(&SYMMETRIC_KEY, &input(client, server, true)));
         prop_assert_eq!(hash(client, server), hash(server, client));
         let own = queue(hash(client, server), of);
         for packet in connection(client, server) {

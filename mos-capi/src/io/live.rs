@@ -1,0 +1,139 @@
+//! Devices as the input: frames of one leave by its partner, by the system's clock.
+
+use super::{Devices, Failure};
+use crate::app::CApp;
+use crate::errno::Errno;
+use mos_dpdk::port::tap::Tap;
+use mos_dpdk::port::{Port, PortError, Received};
+use mos_dpdk::worker::{frame_of, send_on};
+use mos_flow::{Engine, Way};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type Device = Box<dyn Port + Send>;
+
+/// The devices of a context.
+pub(crate) struct Live {
+    /// Partners. `None` for what has none, and where a device has gone away. Numbers of ports go by twos.
+    links: Vec<[Option<Device>; 2]>,
+    /// Frames leave by the partner of their device.
+    forwards: bool,
+    /// `None` for the contexts that have no devices, because an earlier one has.
+    holder: Option<Holder>,
+}
+
+impl Live {
+    /// Opens TAP devices.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub(super) fn open(links: &[Devices], forwards: bool) -> Result<Self, Failure> {
+        let Some(holder) = Holder::new() else {
+            return Ok(Live { links: Vec::new(), forwards, holder: None });
+        };
+        let open = |name: &String| -> Result<Device, Failure> {
+            let tap = Tap::open(name).map_err(|e| (Errno::from(&e), format!("{name}: {e}")))?;
+            Ok(Box::new(tap))
+        };
+        let mut opened = Vec::new();
+        for (left, right) in links {
+            opened.push([Some(open(left)?), right.as_ref().map(open).transpose()?]);
+        }
+        Ok(Live { links: opened, forwards, holder: Some(holder) })
+    }
+
+    /// One burst of each device.
+    pub(super) fn turn(&mut self, engine: &mut Engine<CApp>, app: &mut CApp) -> Result<Received, PortError> {
+        let mut frames = 0;
+        for (link, at) in (0..self.links.len()).flat_map(|link| [(link, 0), (link, 1)]) {
+            frames += self.pass(link, at, engine, app)?;
+            self.send_made(engine)?;
+        }
+        Ok(match frames {
+            0 if self.is_over() => Received::End,
+            0 => Received::Nothing,
+            n => Received::Frames(n),
+        })
+    }
+
+    /// Whether all devices have gone away. Who never had one has time at least.
+    fn is_over(&self) -> bool {
+        self.holder.is_some() && self.links.iter().flatten().all(Option::is_none)
+    }
+
+    /// One burst of one device. Returns how many frames it was.
+    fn pass(
+        &mut self,
+        link: usize,
+        at: usize,
+        engine: &mut Engine<CApp>,
+        app: &mut CApp,
+    ) -> Result<usize, PortError> {
+        let Some([left, right]) = self.links.get_mut(link) else { return Ok(0) };
+        let (rx, tx) = if at == 0 { (left, right) } else { (right, left) };
+        let Some(device) = rx else { return Ok(0) };
+        let number = u16::try_from(2 * link + at).unwrap_or(u16::MAX);
+        let mut tx = tx.as_mut().filter(|_| self.forwards);
+        let mut sent = Ok(());
+        let received = device.receive(&mut |frames| {
+            for frame in frames.iter_mut() {
+                frame.port = number;
+            }
+            engine.process_burst(frames, app);
+            if let Some(tx) = &mut tx {
+                sent = send_on(engine, frames, tx.as_mut());
+            }
+        })?;
+        sent?;
+        match received {
+            Received::Frames(n) => return Ok(n),
+            Received::Nothing => {}
+            Received::End => *rx = None, // it was removed, and would never let a wait last
+        }
+        Ok(0)
+    }
+
+    /// Sends what callbacks made, or forgets it where nothing is sent.
+    pub(super) fn send_made(&mut self, engine: &mut Engine<CApp>) -> Result<(), PortError> {
+        let time = engine.now();
+        while let Some(made) = engine.poll_transmit() {
+            let number = match made.way {
+                Way::Along(port) => usize::from(port ^ 1),
+                Way::Back(port) => usize::from(port),
+            };
+            let device = self.links.get_mut(number / 2).and_then(|link| link.get_mut(number % 2));
+            if let Some(Some(device)) = device.filter(|_| self.forwards) {
+                device.transmit(&[frame_of(&made, time)])?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), PortError> {
+        self.links.iter_mut().flatten().flatten().try_for_each(|device| device.flush())
+    }
+
+    /// What becomes readable when frames come.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let devices = self.links.iter().flatten().flatten();
+        devices.filter_map(|device| device.descriptor()).map(|descriptor| descriptor.as_raw_fd())
+    }
+}
+
+/// Whoever has it may open devices: a device serves one context, and the first one made gets all of them.
+struct Holder;
+
+static HELD: AtomicBool = AtomicBool::new(false);
+
+impl Holder {
+    fn new() -> Option<Holder> {
+        // Acquire: pairs with the store in `drop`: the devices are closed before another one opens them.
+        (!HELD.swap(true, Ordering::Acquire)).then_some(Holder)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        HELD.store(false, Ordering::Release); // pairs with the swap in `new`
+    }
+}

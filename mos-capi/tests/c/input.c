@@ -1,0 +1,330 @@
+/*
+ * Where packets come from, and which context gets them. usage: input WHAT MOS_CONF [ARGUMENT]
+ */
+#define _GNU_SOURCE
+#include "check.h"
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+#define MAX_CONTEXTS 8
+
+static mctx_t contexts[MAX_CONTEXTS];
+static int count;
+static volatile int packets[MAX_CONTEXTS], starts[MAX_CONTEXTS], fired[MAX_CONTEXTS];
+static volatile int ranked = 1; /* the context of core n has rank n */
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The hash of network cards by its definition, bit for bit. */
+static uint32_t toeplitz(const unsigned char *input, int len)
+{
+	static const unsigned char word[2] = { 0x6d, 0x5a };
+	uint32_t hash = 0;
+
+	for (int bit = 0; bit < len * 8; bit++) {
+		uint32_t window = 0;
+		if (!(input[bit / 8] >> (7 - bit % 8) & 1))
+			continue;
+		for (int at = bit; at < bit + 32; at++)
+			window = window << 1 | (word[at / 8 % 2] >> (7 - at % 8) & 1);
+		hash ^= window;
+	}
+	return hash;
+}
+
+/* The queue of a packet: 128 entries of a card's map are dealt out in turn. */
+static int queue_of(const struct pkt_info *p)
+{
+	unsigned char input[36];
+	int len = 0, ports = 0;
+
+	if (p->iph->version == 4) {
+		memcpy(input, &p->iph->saddr, 8);
+		len = 8;
+		ports = p->iph->protocol == 6 || p->iph->protocol == 17;
+		ports = ports && (ntohs(p->iph->frag_off) & 0x3fff) == 0;
+	} else {
+		memcpy(input, (const unsigned char *)p->iph + 8, 32);
+		len = 32;
+		ports = p->tcph != NULL;
+	}
+	if (ports && p->tcph != NULL)
+		memcpy(input + len, p->tcph, 4);
+	else if (ports)
+		memcpy(input + len, (const unsigned char *)p->iph + 4 * p->iph->ihl, 4);
+	return (int)(toeplitz(input, len + (ports ? 4 : 0)) % 128 % (unsigned)count);
+}
+
+static void on_raw(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	struct pkt_info p;
+	(void)event, (void)arg;
+	packets[m->cpu]++;
+	GIVES(0, mtcp_getlastpkt(m, s, side, &p));
+	if (ranked)
+		CHECK(queue_of(&p) == m->cpu);
+}
+
+static void on_start(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	(void)s, (void)side, (void)event, (void)arg;
+	starts[m->cpu]++;
+}
+
+static void watch(mctx_t m)
+{
+	int families[] = { AF_INET, AF_INET6 };
+
+	MUST(m != NULL);
+	for (int i = 0; i < 2; i++) {
+		int raw = mtcp_socket(m, families[i], MOS_SOCK_MONITOR_RAW, 0);
+		int stream = mtcp_socket(m, families[i], MOS_SOCK_MONITOR_STREAM, 0);
+		GIVES(0, mtcp_register_callback(m, raw, MOS_ON_PKT_IN, MOS_NULL, on_raw));
+		GIVES(0, mtcp_register_callback(m, stream, MOS_ON_CONN_START, MOS_HK_SND, on_start));
+	}
+}
+
+static void make(int cores)
+{
+	count = cores;
+	for (int i = 0; i < cores; i++) {
+		contexts[i] = mtcp_create_context(i);
+		watch(contexts[i]);
+	}
+}
+
+/* Prints what each context got, and ends all. */
+static void report_all(void)
+{
+	for (int i = 0; i < MAX_CONTEXTS; i++) {
+		if (contexts[i] == NULL)
+			continue;
+		printf("%d packets, %d connections\n", packets[i], starts[i]);
+		GIVES(0, mtcp_destroy_context(contexts[i]));
+		contexts[i] = NULL;
+	}
+}
+
+static int cores_of_conf(void)
+{
+	struct mtcp_conf conf;
+	GIVES(0, mtcp_getconf(&conf));
+	return conf.num_cores;
+}
+
+/* As most programs do: all contexts are made, then all joined. */
+static void spread(const char *unused)
+{
+	(void)unused;
+	make(cores_of_conf());
+	for (int i = 0; i < count; i++)
+		mtcp_app_join(contexts[i]);
+	report_all();
+}
+
+/* Nobody joins. */
+static void unjoined(const char *expected)
+{
+	int total = 0;
+	double end = seconds() + 20;
+
+	make(cores_of_conf());
+	while (total < atoi(expected) && seconds() < end) {
+		usleep(10000);
+		total = 0;
+		for (int i = 0; i < count; i++)
+			total += packets[i];
+	}
+	report_all();
+}
+
+static void *thread_of_core(void *core)
+{
+	int cpu = (int)(intptr_t)core;
+	usleep((useconds_t)(rand() % 100000)); /* some are late */
+	contexts[cpu] = mtcp_create_context(cpu);
+	watch(contexts[cpu]);
+	mtcp_app_join(contexts[cpu]);
+	return NULL;
+}
+
+/* A thread for each core, which makes its own context and joins it. */
+static void threads(const char *unused)
+{
+	pthread_t all[MAX_CONTEXTS];
+	(void)unused;
+	count = cores_of_conf();
+	srand((unsigned)getpid());
+	for (int i = 0; i < count; i++)
+		CHECK(pthread_create(&all[i], NULL, thread_of_core, (void *)(intptr_t)i) == 0);
+	for (int i = 0; i < count; i++)
+		pthread_join(all[i], NULL);
+	report_all();
+}
+
+/* A context alone gets everything, and so do two of four; parts go by the order of cores. */
+static void some(const char *which)
+{
+	ranked = 0;
+	for (const char *core = which; *core != 0; core++) {
+		contexts[*core - '0'] = mtcp_create_context(*core - '0');
+		watch(contexts[*core - '0']);
+	}
+	for (const char *core = which; *core != 0; core++)
+		mtcp_app_join(contexts[*core - '0']);
+	report_all();
+}
+
+static volatile int late_packets, go_on;
+
+static void on_raw_late(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	(void)m, (void)s, (void)side, (void)event, (void)arg;
+	late_packets++;
+}
+
+static void on_raw_wait(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	on_raw(m, s, side, event, arg);
+	while (!go_on)
+		usleep(1000);
+}
+
+/* A context that is made when another one has begun gets nothing, and ends at once. When that one has ended, a new one
+ * begins anew. */
+static void late(const char *unused)
+{
+	(void)unused;
+	ranked = 0;
+	contexts[0] = mtcp_create_context(0);
+	MUST(contexts[0] != NULL);
+	int raw = mtcp_socket(contexts[0], AF_INET, MOS_SOCK_MONITOR_RAW, 0);
+	GIVES(0, mtcp_register_callback(contexts[0], raw, MOS_ON_PKT_IN, MOS_NULL, on_raw_wait));
+	while (packets[0] == 0)
+		usleep(1000);
+	mctx_t second = mtcp_create_context(1);
+	MUST(second != NULL);
+	raw = mtcp_socket(second, AF_INET, MOS_SOCK_MONITOR_RAW, 0);
+	GIVES(0, mtcp_register_callback(second, raw, MOS_ON_PKT_IN, MOS_NULL, on_raw_late));
+	errno = 0;
+	mtcp_app_join(second);
+	CHECK(errno == 0 && packets[0] == 1);
+	go_on = 1;
+	mtcp_app_join(contexts[0]);
+	CHECK(late_packets == 0);
+	GIVES(0, mtcp_destroy_context(second));
+	printf("%d packets\n", packets[0]);
+	second = mtcp_create_context(1);
+	MUST(second != NULL);
+	raw = mtcp_socket(second, AF_INET, MOS_SOCK_MONITOR_RAW, 0);
+	GIVES(0, mtcp_register_callback(second, raw, MOS_ON_PKT_IN, MOS_NULL, on_raw_late));
+	mtcp_app_join(second);
+	printf("%d packets\n", late_packets);
+	GIVES(0, mtcp_destroy_context(second));
+	GIVES(0, mtcp_destroy_context(contexts[0]));
+}
+
+static struct timeval interval;
+
+static void on_timer(mctx_t m, int id, int side, event_t event, filter_arg_t *arg)
+{
+	(void)side, (void)event, (void)arg;
+	fired[m->cpu]++;
+	GIVES(0, mtcp_settimer(m, id, &interval, on_timer));
+}
+
+/* Time goes on for all alike, whoever gets the packets. */
+static void timers(const char *milliseconds)
+{
+	interval.tv_usec = atoi(milliseconds) * 1000;
+	make(cores_of_conf());
+	for (int i = 0; i < count; i++)
+		GIVES(0, mtcp_settimer(contexts[i], 1, &interval, on_timer));
+	for (int i = 0; i < count; i++)
+		mtcp_app_join(contexts[i]);
+	int most = 0;
+	for (int i = 0; i < count; i++)
+		most = fired[i] > most ? fired[i] : most;
+	for (int i = 0; i < count; i++) {
+		CHECK(fired[i] >= 10 && fired[i] >= most - 1);
+		printf("%d: %d times\n", packets[i], fired[i]);
+	}
+	for (int i = 0; i < count; i++)
+		GIVES(0, mtcp_destroy_context(contexts[i]));
+}
+
+/* What cannot be opened. */
+static void refused(const char *unused)
+{
+	static const struct {
+		const char *io, *said;
+		int number;
+	} table[] = {
+		{ "af_packet:eth0", "AF_PACKET", ENODEV },
+		{ "af_xdp:eth0", "AF_XDP", ENODEV },
+		{ "dpdk:0", "DPDK", ENODEV },
+		{ "tap:one", "tap:LEFT,RIGHT", ENODEV },
+		{ "tap:,", "tap:LEFT,RIGHT", ENODEV },
+		{ "netmap:eth0", "MOS_IO", ENODEV },
+		{ "", "MOS_IO", ENODEV },
+		{ "pcap:", "pcap:IN", ENODEV },
+		{ "pcap:no/such/file.pcap", "no/such/file.pcap", ENOENT },
+		{ "tap:a-name-of-more-than-15,b", "a-name-of-more-than-15", EINVAL },
+	};
+	(void)unused;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		setenv("MOS_IO", table[i].io, 1);
+		FAILS_WITH(NULL, table[i].number, mtcp_create_context(0));
+		CHECK(strstr(mos_last_error(), table[i].said) != NULL);
+	}
+	unsetenv("MOS_IO");
+	FAILS_WITH(NULL, ENODEV, mtcp_create_context(0));
+	CHECK(strstr(mos_last_error(), "no input") != NULL);
+}
+
+/* What programs do with -c: fewer contexts than cores in the configuration share everything. */
+static void lowered(const char *cores)
+{
+	struct mtcp_conf conf;
+	GIVES(0, mtcp_getconf(&conf));
+	CHECK(conf.num_cores > atoi(cores));
+	conf.num_cores = atoi(cores);
+	GIVES(0, mtcp_setconf(&conf));
+	FAILS_WITH(NULL, EINVAL, mtcp_create_context(conf.num_cores));
+	spread(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(const char *argument);
+	} table[] = {
+		{ "spread", spread },
+		{ "unjoined", unjoined },
+		{ "threads", threads },
+		{ "some", some },
+		{ "late", late },
+		{ "timers", timers },
+		{ "refused", refused },
+		{ "lowered", lowered },
+	};
+
+	if (argc < 3)
+		return 2;
+	GIVES(0, mtcp_init(argv[2]));
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(argv[1], table[i].name) == 0) {
+			table[i].run(argc > 3 ? argv[3] : "");
+			GIVES(0, mtcp_destroy());
+			return report();
+		}
+	return 2;
+}
