@@ -461,6 +461,13 @@ uint32_t mtcp_cb_get_ts(mctx_t mctx);
  */
 void mtcp_app_join(mctx_t mctx);
 
+/*
+ * Texts of MOS_ON_DEBUG_MESSAGE, which is never raised: -1 with EACCES (bad mctx, the second only), else ENOSYS. Nothing
+ * is formatted, and buf stays as it is.
+ */
+int mtcp_set_debug_string(mtcp_manager_t mtcp, const char *fmt, ...);
+int mtcp_get_debug_string(mctx_t mctx, char *buf, int len);
+
 /* The version of the library: the value of MOS_ABI_VERSION that it was built with. What a lower version had is kept. */
 uint32_t mos_abi_version(void);
 

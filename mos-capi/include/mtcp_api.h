@@ -3,8 +3,7 @@
  *
  * Programs include mos_api.h, which brings this file along; the conventions that hold for all calls are explained
  * there. Names, values and layouts are those of the mOS networking stack, so that its programs compile unchanged.
- * Functions of that stack that this library does not have are not declared: a program that needs one does not
- * compile, instead of failing later.
+ * Functions for end hosts are declared, and fail with ENOSYS: they come later.
  */
 #ifndef MTCP_API_H
 #define MTCP_API_H
@@ -141,14 +140,18 @@ mctx_t mtcp_create_context(int cpu);
  */
 int mtcp_destroy_context(mctx_t mctx);
 
+/* The same, for programs that call it behind mtcp_destroy_context(): nothing is left to free then, and errno is
+ * EACCES. */
+void mtcp_free_context(mctx_t mctx);
+
 /* ---- sockets ----------------------------------------------------------------------------------------------- */
 
 /*
  * Opens a monitoring socket: type is MOS_SOCK_MONITOR_STREAM or MOS_SOCK_MONITOR_RAW; domain is AF_INET for IPv4 or
  * AF_INET6 for IPv6 traffic, never both; protocol is ignored. It sees traffic from the next packet on. Returns a
  * descriptor, a small number. Numbers of closed sockets are used again, those closed first before the others.
- * -1 with EACCES (bad mctx), EAFNOSUPPORT (domain), EOPNOTSUPP (an end host's socket: not built yet), EINVAL (any
- * other type), ENFILE (none left: a context has room for 64 monitoring sockets).
+ * -1 with EACCES (bad mctx), EAFNOSUPPORT (domain), ENOSYS (SOCK_STREAM or MOS_SOCK_STREAM, an end host's socket:
+ * not built yet), EINVAL (any other type), ENFILE (none left: a context has room for 64 monitoring sockets).
  */
 int mtcp_socket(mctx_t mctx, int domain, int type, int protocol);
 
@@ -173,6 +176,34 @@ int mtcp_getsockopt(mctx_t mctx, int sock, int level, int optname, void *optval,
  * impossible), ENOTSOCK (not an option of that kind of socket), EOPNOTSUPP (not built yet).
  */
 int mtcp_setsockopt(mctx_t mctx, int sock, int level, int optname, const void *optval, socklen_t optlen);
+
+/*
+ * Connections that this context tracks now, those of all its sockets together. (uint32_t)-1 with EACCES, or with EPERM
+ * on a context's thread outside of its callbacks.
+ */
+uint32_t mtcp_get_connection_cnt(mctx_t mctx);
+
+/* ---- end hosts --------------------------------------------------------------------------------------------- */
+
+/*
+ * Not built yet: all of these return -1, and look at nothing that their pointers lead to. EACCES (bad mctx), EBADF (no
+ * such socket; those that take one), else ENOSYS.
+ */
+int mtcp_bind(mctx_t mctx, int sock, const struct sockaddr *addr, socklen_t addrlen);
+int mtcp_listen(mctx_t mctx, int sock, int backlog);
+int mtcp_accept(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *addrlen);
+int mtcp_init_rss(mctx_t mctx, in_addr_t saddr_base, int num_addr, in_addr_t daddr, in_addr_t dport);
+int mtcp_connect(mctx_t mctx, int sock, const struct sockaddr *addr, socklen_t addrlen);
+int mtcp_abort(mctx_t mctx, int sock);
+int mtcp_getsockname(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *addrlen);
+ssize_t mtcp_recv(mctx_t mctx, int sock, char *buf, size_t len, int flags);
+ssize_t mtcp_read(mctx_t mctx, int sock, char *buf, size_t len);
+ssize_t mtcp_readv(mctx_t mctx, int sock, const struct iovec *iov, int iovcnt);
+ssize_t mtcp_write(mctx_t mctx, int sock, const char *buf, size_t len);
+ssize_t mtcp_writev(mctx_t mctx, int sock, const struct iovec *iov, int iovcnt);
+int mtcp_setsock_nonblock(mctx_t mctx, int sock);
+int mtcp_ioctl(mctx_t mctx, int sock, int request, void *argp);
+int mtcp_pipe(mctx_t mctx, int pipeid[2]);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 /*
- * mtcp_epoll.h - types and values of event queues. Their functions belong to end-host sockets, which this library
- * does not have yet. The values are not those of Linux.
+ * mtcp_epoll.h - event queues of end-host sockets, which this library does not have yet. The values are not those of
+ * Linux.
  */
 #ifndef MTCP_EPOLL_H
 #define MTCP_EPOLL_H
@@ -56,6 +56,14 @@ struct mtcp_epoll_event {
 	uint64_t events;
 	mtcp_epoll_data_t data;
 };
+
+/* Not built yet: -1 with EACCES (bad mctx), EBADF (epid is no socket; the last two), else ENOSYS. */
+int mtcp_epoll_create(mctx_t mctx, int size);
+int mtcp_epoll_ctl(mctx_t mctx, int epid, int op, int sock, struct mtcp_epoll_event *event);
+int mtcp_epoll_wait(mctx_t mctx, int epid, struct mtcp_epoll_event *events, int maxevents, int timeout);
+
+/* The name of one enum epoll_event_type, without MOS_EPOLL: "IN". Anything else is "UNKNOWN". It is not for writing. */
+char *EventToString(uint32_t event);
 
 #ifdef __cplusplus
 }

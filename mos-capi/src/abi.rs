@@ -122,6 +122,16 @@ pub struct PktInfo {
     pub payload: *mut u8,
 }
 
+/// `struct mtcp_epoll_event`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct MtcpEpollEvent {
+    /// Bits of `enum epoll_event_type`.
+    pub events: u64,
+    /// `union mtcp_epoll_data`: the program's own.
+    pub data: u64,
+}
+
 const _: () = {
     assert!(size_of::<MtcpContext>() == 4 && offset_of!(MtcpContext, cpu) == 0);
     assert!(size_of::<FilterArg>() == 16);
@@ -138,6 +148,7 @@ const _: () = {
     assert!(offset_of!(PktInfo, window) == 36 && offset_of!(PktInfo, ethh) == 40);
     assert!(offset_of!(PktInfo, iph) == 48 && offset_of!(PktInfo, tcph) == 56);
     assert!(offset_of!(PktInfo, payload) == 64);
+    assert!(size_of::<MtcpEpollEvent>() == 16);
     assert!(size_of::<sockaddr_in>() == 16 && size_of::<sockaddr_in6>() == 28);
     assert!(size_of::<Option<Callback>>() == size_of::<*mut c_void>());
 };
@@ -210,6 +221,9 @@ constants! {
     MOS_OVERWRITE: c_int = 1 << 7;
     MOS_CHOMP: c_int = 1 << 8;
     MOS_INSERT: c_int = 1 << 9;
+
+    MOS_EPOLLONESHOT: c_int = 1 << 30;
+    MOS_EPOLLET: c_int = c_int::MIN;
 
     TCP_CLOSED: c_int = mos_flow::State::Closed as c_int;
     TCP_LISTEN: c_int = mos_flow::State::Listen as c_int;

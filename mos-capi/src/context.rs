@@ -3,7 +3,7 @@
 use crate::abi::{MOS_ABI_VERSION, Mctx, MtcpConf};
 use crate::current;
 use crate::errno::Errno;
-use crate::ffi::{entry, path, read, write};
+use crate::ffi::{Answer, entry, path, read, write};
 use crate::signal;
 use crate::slot::{self, Phase};
 use crate::stack::Stack;
@@ -105,19 +105,27 @@ pub extern "C" fn mtcp_create_context(cpu: c_int) -> Mctx {
 /// See `mtcp_api.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_destroy_context(mctx: Mctx) -> c_int {
-    entry(-1, || {
-        let Some(slot) = slot::find(mctx) else { return Err(destroyed(mctx)) };
-        let epoch = slot.epoch();
-        if !slot.stop() {
-            return Err(destroyed(mctx));
-        }
-        if current::is_stack_thread() {
-            current::renounce(slot);
-        } else if !signal::in_handler() {
-            slot.wait_until_quiet(epoch);
-        }
-        Ok(0)
-    })
+    entry(-1, || destroy(mctx).map(|()| 0))
+}
+
+/// See `mtcp_api.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn mtcp_free_context(mctx: Mctx) {
+    entry((), || destroy(mctx));
+}
+
+fn destroy(mctx: Mctx) -> Answer<()> {
+    let Some(slot) = slot::find(mctx) else { return Err(destroyed(mctx)) };
+    let epoch = slot.epoch();
+    if !slot.stop() {
+        return Err(destroyed(mctx));
+    }
+    if current::is_stack_thread() {
+        current::renounce(slot);
+    } else if !signal::in_handler() {
+        slot.wait_until_quiet(epoch);
+    }
+    Ok(())
 }
 
 /// What calls that end a program's use of a context come to when somebody else has destroyed it: where they can, they

@@ -15,6 +15,8 @@
 //! shared with nobody; what other threads want done is sent there as a closure and answered. Contexts have states
 //! (`slot::Phase`) that are single atomic words, so that a signal handler can end them.
 //!
+//! Functions of end hosts are in [`endhost`], and refuse; those that need no context are in [`util`].
+//!
 //! What it does not do yet: end-host sockets, network cards.
 
 pub mod errno;
@@ -36,6 +38,8 @@ mod share;
 mod current;
 
 mod text;
+
+mod xxh;
 
 mod ffi;
 
@@ -60,3 +64,7 @@ pub mod socket;
 pub mod packet;
 
 pub mod send;
+
+pub mod endhost;
+
+pub mod util;

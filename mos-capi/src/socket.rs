@@ -24,7 +24,7 @@ pub extern "C" fn mtcp_socket(mctx: Mctx, domain: c_int, kind: c_int, _protocol:
         let kind = match kind {
             abi::MOS_SOCK_MONITOR_STREAM => SocketKind::Stream,
             abi::MOS_SOCK_MONITOR_RAW => SocketKind::Raw,
-            libc::SOCK_STREAM | abi::MOS_SOCK_STREAM => return Err(Errno::OPNOTSUPP),
+            libc::SOCK_STREAM | abi::MOS_SOCK_STREAM => return Err(Errno::NOSYS),
             _ => return Err(Errno::INVAL),
         };
         let socket = control(slot, move |desk| open(desk, kind, domain == AF_INET6))?;
@@ -55,7 +55,11 @@ fn of_family(v6: bool) -> Answer<Filter> {
     if v6 { "ip6" } else { "ip" }.parse().map_err(|_| Errno::INVAL)
 }
 
-fn id_of(desk: &Desk<'_, '_>, sock: c_int) -> Answer<SocketId> {
+/// The socket that a descriptor stands for now.
+///
+/// # Errors
+/// `EBADF`.
+pub(crate) fn id_of(desk: &Desk<'_, '_>, sock: c_int) -> Answer<SocketId> {
     u32::try_from(sock).ok().and_then(|index| desk.control.socket_at(index)).ok_or(Errno::BADF)
 }
 

@@ -1,5 +1,7 @@
 /* Sizes, offsets and values that programs of the mOS stack are compiled with. It has only to compile. */
 #include "mos_api.h"
+#include "mtcp_util.h"
+#include "compat/rss.h"
 
 #ifdef __cplusplus
 #define SAME(a, b) static_assert((a) == (b), #a)
@@ -13,7 +15,10 @@ SIZE(byte, 1);
 SIZE(struct mtcp_context, 4);
 AT(struct mtcp_context, cpu, 0);
 SIZE(mctx_t, 8);
+SIZE(mtcp_sighandler_t, 8);
 SIZE(enum socket_type, 4);
+SIZE(mtcp_manager_t, 8);
+SIZE(socket_map_t, 8);
 SAME(INPORT_ANY, 0);
 SAME(APP_NAME_LEN, 40);
 SAME(MOS_APP, 20);
@@ -34,6 +39,7 @@ AT(struct mtcp_conf, app_argc, 3400);
 AT(struct mtcp_conf, num_app, 3480);
 SAME(sizeof(((struct mtcp_conf *)0)->app_cpu_mask), 20 * 8);
 SAME(sizeof(((struct mtcp_conf *)0)->app_argv), 20 * 20 * 8);
+SAME(sizeof(((struct mtcp_conf *)0)->app_argc), 20 * 4);
 
 SIZE(struct app_context, 32);
 AT(struct app_context, mctx, 0);
@@ -58,6 +64,13 @@ SAME(MOS_SOCK_EPOLL, 8);
 SAME(MOS_SOCK_PIPE, 9);
 
 SIZE(event_t, 8);
+SAME((event_t)-1 > 0, 1);
+SIZE(enum mtcp_hook_point, 4);
+SIZE(enum mos_event_type, 4);
+SIZE(enum mos_socket_opts, 4);
+SIZE(enum tcpstate, 4);
+SIZE(callback_t, 8);
+SIZE(filter_t, 8);
 SAME(MOS_NULL, 1 << 29);
 SAME(MOS_HK_RCV, 1 << 30);
 SAME(MOS_HK_SND, -2147483647 - 1);
@@ -130,6 +143,9 @@ AT(union monitor_filter, stream_orphan_filter, 8);
 SIZE(monitor_filter_t, 8);
 
 SAME(SOL_MONSOCKET, 0xfffe);
+SIZE(struct tcphdr, 20);
+SIZE(struct ethhdr, 14);
+SIZE(struct iphdr, 20);
 SAME(MOS_FRAGINFO_CLIBUF, 1);
 SAME(MOS_FRAGINFO_SVRBUF, 2);
 SAME(MOS_INFO_CLIBUF, 3);
@@ -194,6 +210,13 @@ SIZE(mtcp_epoll_data_t, 8);
 SIZE(struct mtcp_epoll_event, 16);
 AT(struct mtcp_epoll_event, events, 0);
 AT(struct mtcp_epoll_event, data, 8);
+AT(mtcp_epoll_data_t, sock, 0);
+AT(mtcp_epoll_data_t, u64, 0);
+AT(mtcp_epoll_data_t, ptr, 0);
+AT(mtcp_epoll_data_t, u32, 0);
+SIZE(enum mtcp_epoll_op, 4);
+SIZE(enum epoll_event_type, 4);
+SIZE(enum mtcp_action, 4);
 SAME(MOS_ABI_VERSION, 2);
 
 /* The types of functions: each line compiles only if the prototype is this one. */
@@ -232,6 +255,34 @@ static TYPE(int, mtcp_reset_conn, mctx_t, int);
 static TYPE(int, mtcp_cb_stop, mctx_t, int, int);
 static TYPE(int, mtcp_settimer, mctx_t, int, struct timeval *, callback_t);
 static TYPE(uint32_t, mtcp_cb_get_ts, mctx_t);
+static TYPE(void, mtcp_free_context, mctx_t);
+static TYPE(uint32_t, mtcp_get_connection_cnt, mctx_t);
+static TYPE(int, mtcp_bind, mctx_t, int, const struct sockaddr *, socklen_t);
+static TYPE(int, mtcp_listen, mctx_t, int, int);
+static TYPE(int, mtcp_accept, mctx_t, int, struct sockaddr *, socklen_t *);
+static TYPE(int, mtcp_init_rss, mctx_t, in_addr_t, int, in_addr_t, in_addr_t);
+static TYPE(int, mtcp_connect, mctx_t, int, const struct sockaddr *, socklen_t);
+static TYPE(int, mtcp_abort, mctx_t, int);
+static TYPE(int, mtcp_getsockname, mctx_t, int, struct sockaddr *, socklen_t *);
+static TYPE(ssize_t, mtcp_recv, mctx_t, int, char *, size_t, int);
+static TYPE(ssize_t, mtcp_read, mctx_t, int, char *, size_t);
+static TYPE(ssize_t, mtcp_readv, mctx_t, int, const struct iovec *, int);
+static TYPE(ssize_t, mtcp_write, mctx_t, int, const char *, size_t);
+static TYPE(ssize_t, mtcp_writev, mctx_t, int, const struct iovec *, int);
+static TYPE(int, mtcp_setsock_nonblock, mctx_t, int);
+static TYPE(int, mtcp_ioctl, mctx_t, int, int, void *);
+static TYPE(int, mtcp_pipe, mctx_t, int[2]);
+static TYPE(int, mtcp_epoll_create, mctx_t, int);
+static TYPE(int, mtcp_epoll_ctl, mctx_t, int, int, int, struct mtcp_epoll_event *);
+static TYPE(int, mtcp_epoll_wait, mctx_t, int, struct mtcp_epoll_event *, int, int);
+static TYPE(char *, EventToString, uint32_t);
+static TYPE(int, mtcp_set_debug_string, mtcp_manager_t, const char *, ...);
+static TYPE(int, mtcp_get_debug_string, mctx_t, char *, int);
+static TYPE(int, GetRSSCPUCore, in_addr_t, in_addr_t, in_port_t, in_port_t, int);
+static TYPE(uint32_t, GetRSSHash, in_addr_t, in_addr_t, in_port_t, in_port_t);
+static TYPE(int, StrToArgs, char *, int *, char **, int);
+static TYPE(unsigned int, XXH32, const void *, size_t, unsigned);
+static TYPE(unsigned long long, XXH64, const void *, size_t, unsigned long long);
 static TYPE(uint32_t, mos_abi_version, void);
 static TYPE(const char *, mos_last_error, void);
 
@@ -271,6 +322,34 @@ int main(void)
 		(const void *)type_of_mtcp_cb_stop,
 		(const void *)type_of_mtcp_settimer,
 		(const void *)type_of_mtcp_cb_get_ts,
+		(const void *)type_of_mtcp_free_context,
+		(const void *)type_of_mtcp_get_connection_cnt,
+		(const void *)type_of_mtcp_bind,
+		(const void *)type_of_mtcp_listen,
+		(const void *)type_of_mtcp_accept,
+		(const void *)type_of_mtcp_init_rss,
+		(const void *)type_of_mtcp_connect,
+		(const void *)type_of_mtcp_abort,
+		(const void *)type_of_mtcp_getsockname,
+		(const void *)type_of_mtcp_recv,
+		(const void *)type_of_mtcp_read,
+		(const void *)type_of_mtcp_readv,
+		(const void *)type_of_mtcp_write,
+		(const void *)type_of_mtcp_writev,
+		(const void *)type_of_mtcp_setsock_nonblock,
+		(const void *)type_of_mtcp_ioctl,
+		(const void *)type_of_mtcp_pipe,
+		(const void *)type_of_mtcp_epoll_create,
+		(const void *)type_of_mtcp_epoll_ctl,
+		(const void *)type_of_mtcp_epoll_wait,
+		(const void *)type_of_EventToString,
+		(const void *)type_of_mtcp_set_debug_string,
+		(const void *)type_of_mtcp_get_debug_string,
+		(const void *)type_of_GetRSSCPUCore,
+		(const void *)type_of_GetRSSHash,
+		(const void *)type_of_StrToArgs,
+		(const void *)type_of_XXH32,
+		(const void *)type_of_XXH64,
 		(const void *)type_of_mos_abi_version,
 		(const void *)type_of_mos_last_error,
 	};
