@@ -7,7 +7,6 @@ mod support;
 
 use mos_dpdk::capture::Capture;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use support::{
     Link, Run, build, build_file, can_sanitize, captures, conf, file, is_installed, package, recorded,
@@ -351,24 +350,6 @@ fn values_in_the_headers_are_those_of_the_library() {
     }
     source += "int main(void) { return 0; }\n";
     build_file(&file("constants.c", source.as_bytes()), Link::Shared);
-}
-
-#[test]
-fn the_headers_are_cpp_too() {
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    if !is_installed(&compiler) {
-        return skipped("the headers were not compiled as C++: no C++ compiler");
-    }
-    let mut command = Command::new(&compiler);
-    command.args(["-fsyntax-only", "-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
-    command.arg("-I").arg(package().join("include")).arg(package().join("tests/c/layout.c"));
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for header in ["mos_api.h", "mtcp_api.h", "mtcp_epoll.h"] {
-        let alone =
-            file("alone.c", format!("#include \"{header}\"\nint main(void) {{ return 0; }}\n").as_bytes());
-        build_file(&alone, Link::Shared);
-    }
 }
 
 /// The two programs that do everything wrong that can be done.

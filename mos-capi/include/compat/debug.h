@@ -12,13 +12,13 @@
 #include <stdio.h>
 
 #if defined(__GNUC__)
-#define MOS_TRACE_FORMAT(format, first) __attribute__((unused, format(printf, format, first)))
+#define MOS_TRACE_PRINTS __attribute__((unused, format(printf, 3, 4)))
 #else
-#define MOS_TRACE_FORMAT(format, first)
+#define MOS_TRACE_PRINTS
 #endif
 
 /* Prints where a message comes from, and the message. errno stays. */
-MOS_TRACE_FORMAT(3, 4) static inline void mos_trace(const char *function, int line, const char *format, ...)
+MOS_TRACE_PRINTS static inline void mos_trace(const char *function, int line, const char *format, ...)
 {
 	int before = errno;
 	va_list arguments;

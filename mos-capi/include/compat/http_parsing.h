@@ -101,13 +101,14 @@ static inline char *http_header_str_val(const char *buf, const char *key, const 
 /* The value of a field that is a number that is not negative, else -1. */
 static inline long int http_header_long_val(const char *buf, const char *key, int key_len)
 {
-	char value[32], *end;
+	char value[20], *end;
 	long number;
 
-	if (http_header_str_val(buf, key, key_len, value, sizeof(value)) == NULL)
+	/* What fills the room may be cut, and is too much for a long anyway. */
+	if (http_header_str_val(buf, key, key_len, value, sizeof(value)) == NULL || strlen(value) >= 19)
 		return -1;
 	number = strtol(value, &end, 10);
-	return end != value && number >= 0 && strlen(value) < 19 ? number : -1;
+	return end != value && number >= 0 ? number : -1;
 }
 
 /* Whether the header has a field. */

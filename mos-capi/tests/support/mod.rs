@@ -1,4 +1,5 @@
 //! Building and running C programs against the headers and the freshly built library.
+#![allow(dead_code)] // each test uses its part of it
 
 pub(crate) mod captures;
 
@@ -50,7 +51,7 @@ pub(crate) fn workshop() -> &'static Path {
 }
 
 /// Where cargo puts the library that belongs to this test: beside the test.
-fn library_dir() -> PathBuf {
+pub(crate) fn library_dir() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
@@ -76,6 +77,11 @@ pub(crate) fn build(source: &str, link: Link) -> PathBuf {
 
 /// Compiles a file and returns the program. Tests that run at the same time can build the same one.
 pub(crate) fn build_file(source: &Path, link: Link) -> PathBuf {
+    build_with(source, link, |_| ())
+}
+
+/// The same with more options of the compiler.
+pub(crate) fn build_with(source: &Path, link: Link, options: impl FnOnce(&mut Command)) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let dir = workshop();
     let name = source.file_stem().unwrap().to_string_lossy().into_owned();
@@ -95,6 +101,7 @@ pub(crate) fn build_file(source: &Path, link: Link) -> PathBuf {
         command.args(SANITIZERS);
     }
     command.args(["-lpthread", "-ldl", "-lm"]);
+    options(&mut command);
     let output = command.output().unwrap_or_else(|e| panic!("{}: {e}", cc()));
     succeeded(&output, &format!("{command:?}"));
     program
@@ -181,7 +188,7 @@ fn io(prefix: &str, path: &Path) -> std::ffi::OsString {
     value
 }
 
-fn succeeded(output: &Output, what: &str) {
+pub(crate) fn succeeded(output: &Output, what: &str) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{what}\n{}\n{out}{err}", output.status);
 }
