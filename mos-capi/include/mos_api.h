@@ -370,6 +370,14 @@ struct pkt_ctx {
 int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *p);
 
 /*
+ * Copies a packet that mtcp_getlastpkt() has given, so that it outlives the callback: its octets to frame, which has room
+ * for from->eth_len, and to *to what *from says, with pointers into frame; frame + 14 should be aligned, as the IP header
+ * is there. When the link is not Ethernet, its header is left out. Failures are told by errno alone: EFAULT (NULL),
+ * EINVAL (neither Ethernet nor TCP, or *from is not what mtcp_getlastpkt() wrote).
+ */
+void mtcp_clonepkt(struct pkt_info *to, unsigned char *frame, struct pkt_info *from);
+
+/*
  * Decides about the packet in flight, or changes it. [callback] sock and side are not looked at. option is exactly one of
  *   MOS_DROP       it is not forwarded; in MOS_HK_SND and at raw sockets that means that the receiver never gets it. All
  *                  other arguments are not looked at, but offset must not be negative.

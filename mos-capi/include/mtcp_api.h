@@ -177,10 +177,7 @@ int mtcp_getsockopt(mctx_t mctx, int sock, int level, int optname, void *optval,
  */
 int mtcp_setsockopt(mctx_t mctx, int sock, int level, int optname, const void *optval, socklen_t optlen);
 
-/*
- * Connections that this context tracks now, those of all its sockets together. (uint32_t)-1 with EACCES, or with EPERM
- * on a context's thread outside of its callbacks.
- */
+/* Connections that this context tracks now, those of all its sockets together. (uint32_t)-1 with EACCES. */
 uint32_t mtcp_get_connection_cnt(mctx_t mctx);
 
 /* ---- end hosts --------------------------------------------------------------------------------------------- */

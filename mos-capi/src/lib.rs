@@ -63,6 +63,8 @@ pub mod socket;
 
 pub mod packet;
 
+pub mod clone;
+
 pub mod send;
 
 pub mod endhost;

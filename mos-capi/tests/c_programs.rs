@@ -31,7 +31,7 @@ fn ppeek_does_what_its_page_says() {
 fn nothing_that_is_wrong_crashes() {
     let program = build("tests/c/misuse.c", Link::Shared);
     let conf = conf("misuse.conf", "max_concurrency = 64");
-    Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(3000);
+    Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(5000);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     let conf = conf("careful.conf", "max_concurrency = 64");
     let capture = captures::ppeek();
     run(&build("tests/c/ppeek.c", link), Some(&capture)).arg(&conf).checks(300);
-    run(&build("tests/c/misuse.c", link), Some(&capture)).arg(&conf).checks(3000);
+    run(&build("tests/c/misuse.c", link), Some(&capture)).arg(&conf).checks(5000);
     let mixed = captures::mixed();
     run(&build("tests/c/events.c", link), Some(&capture)).arg(&conf).checks(4000);
     run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);

@@ -65,7 +65,7 @@ static inline char *mos_trim(char *text)
 static inline int LoadConfig(char *file_name, struct conf_var *vlist, int size)
 {
 	char line[MAX_LINE_LEN];
-	int good = 1;
+	int good = 1, i;
 	FILE *file = fopen(file_name, "r");
 
 	if (file == NULL)
@@ -84,7 +84,7 @@ static inline int LoadConfig(char *file_name, struct conf_var *vlist, int size)
 		name = mos_trim(name);
 		value = mos_trim(value + 1);
 		good = strlen(value) <= CONF_VALUE_LEN;
-		for (int i = 0; good && i < size; i++)
+		for (i = 0; good && i < size; i++)
 			if (strcmp(vlist[i].name, name) == 0)
 				strcpy(vlist[i].value, value);
 	}

@@ -35,7 +35,9 @@ enum {
  */
 static inline int find_http_header(char *data, int len)
 {
-	for (int i = 1; i < len; i++) {
+	int i;
+
+	for (i = 1; i < len; i++) {
 		int back = i > 1 && data[i - 1] == '\r' ? 2 : 1;
 
 		if (data[i] == '\n' && data[i - back] == '\n') {
@@ -66,17 +68,17 @@ static inline int is_http_response(char *data, int len)
 	return mos_http_begins(data, len, "HTTP/");
 }
 
-/* Copies text up to one of the characters in `stop`. NULL when there is none, and value is empty then. */
-static inline char *mos_http_copy(const char *text, const char *stop, char *value, int value_len)
+/* Copies at most len characters of text up to one of those in `stop`. NULL when there is none, and value is empty then. */
+static inline char *mos_http_copy(const char *text, int len, const char *stop, char *value, int value_len)
 {
-	int n = text != NULL ? (int)strcspn(text, stop) : 0;
+	int n = 0;
 
 	if (value_len <= 0)
 		return NULL;
-	if (n > value_len - 1)
-		n = value_len - 1;
-	if (n > 0)
-		memcpy(value, text, (size_t)n);
+	while (n < value_len - 1 && n < len && text[n] != 0 && strchr(stop, text[n]) == NULL) {
+		value[n] = text[n];
+		n++;
+	}
 	value[n] = 0;
 	return n > 0 ? value : NULL;
 }
@@ -95,7 +97,9 @@ static inline const char *mos_http_field(const char *buf, const char *key, int k
 /* Copies the value of a field, as much of it as fits. value, or NULL when there is none. */
 static inline char *http_header_str_val(const char *buf, const char *key, const int key_len, char *value, int value_len)
 {
-	return mos_http_copy(mos_http_field(buf, key, key_len), "\r\n", value, value_len);
+	const char *field = mos_http_field(buf, key, key_len);
+
+	return mos_http_copy(field, field != NULL ? value_len : 0, "\r\n", value, value_len);
 }
 
 /* The value of a field that is a number that is not negative, else -1. */
@@ -120,26 +124,33 @@ static inline int http_check_header_field(const char *data, const char *field)
 /* Copies the address that a GET request asks for. Where it begins in data, or NULL. */
 static inline char *http_get_url(char *data, int data_len, char *value, int value_len)
 {
-	char *url = mos_http_begins(data, data_len, HTTP_GET " ") ? data + 4 + strspn(data + 4, " \t") : NULL;
+	int at = mos_http_begins(data, data_len, HTTP_GET " ") ? 4 : data_len;
 
-	return mos_http_copy(url, " \r\n", value, value_len) != NULL ? url : NULL;
+	while (at < data_len && (data[at] == ' ' || data[at] == '\t'))
+		at++;
+	return mos_http_copy(data + at, data_len - at, " \r\n", value, value_len) != NULL ? data + at : NULL;
 }
 
 /* Copies the version of a response: "HTTP/1.1". value, or NULL. */
 static inline char *http_get_http_version_resp(char *data, int len, char *value, int value_len)
 {
-	return mos_http_copy(is_http_response(data, len) ? data : NULL, " \r\n", value, value_len);
+	return mos_http_copy(data, is_http_response(data, len) ? len : 0, " \r\n", value, value_len);
 }
 
-/* Takes a status line apart. 1, or 0 when it is none; then nothing is written. */
+/* Takes a status line apart: "HTTP/1.1 200". 1, or 0 when it is none; then nothing is written. */
 static inline int http_parse_first_resp_line(const char *data, int len, int *scode, int *ver)
 {
-	int minor, code;
+	int at, code = 0;
 
-	if (!mos_http_begins(data, len, "HTTP/1.") || sscanf(data, "HTTP/1.%1d %3d", &minor, &code) != 2)
+	if (len < 12 || !mos_http_begins(data, len, "HTTP/1.") || data[8] != ' ')
 		return 0;
+	for (at = 9; at < 12; at++) {
+		if (data[at] < '0' || data[at] > '9')
+			return 0;
+		code = code * 10 + data[at] - '0';
+	}
 	*scode = code;
-	*ver = minor == 0 ? HTTP_10 : HTTP_11;
+	*ver = data[7] == '0' ? HTTP_10 : HTTP_11;
 	return 1;
 }
 
@@ -156,9 +167,9 @@ static inline int http_get_status_code(void *response)
 static inline int http_get_maxage(char *cache_ctl, int len)
 {
 	static const char key[] = "max-age=";
-	int n = (int)sizeof(key) - 1, age = 0;
+	int n = (int)sizeof(key) - 1, age = 0, i;
 
-	for (int i = 0; i + n < len; i++) {
+	for (i = 0; i + n < len; i++) {
 		if (strncasecmp(cache_ctl + i, key, (size_t)n) != 0)
 			continue;
 		for (i += n; i < len && cache_ctl[i] >= '0' && cache_ctl[i] <= '9'; i++)
@@ -173,7 +184,7 @@ static inline time_t http_header_date(const char *data, const char *field, int l
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	char value[40], month[4];
-	int day, year, hour, minute, second, era_year;
+	int day, year, hour, minute, second, from_march;
 	const char *at;
 	long days;
 
@@ -183,10 +194,12 @@ static inline time_t http_header_date(const char *data, const char *field, int l
 	at = strstr(months, month);
 	if (at == NULL || strlen(month) != 3 || (at - months) % 3 != 0 || year < 1970)
 		return -1;
+	if (day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
+		return -1;
 	/* Years begin in March here, so that the odd day is the last one. */
-	int from_march = ((int)(at - months) / 3 + 10) % 12;
-	era_year = year - (from_march >= 10);
-	days = era_year * 365L + era_year / 4 - era_year / 100 + era_year / 400;
+	from_march = ((int)(at - months) / 3 + 10) % 12;
+	year -= from_march >= 10;
+	days = year * 365L + year / 4 - year / 100 + year / 400;
 	days += (from_march * 153 + 2) / 5 + day - 1 - 719468L;
 	return ((time_t)days * 24 + hour) * 3600 + minute * 60 + second;
 }

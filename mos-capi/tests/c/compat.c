@@ -40,6 +40,7 @@ static void headers(void)
 	CHECK(http_get_url(data, n, value, 5) != NULL && strcmp(value, "/a/b") == 0);
 	GIVES(NULL, http_get_url(data, 3, value, sizeof(value)));
 	CHECK(value[0] == 0);
+	CHECK(http_get_url(data, 8, value, sizeof(value)) != NULL && strcmp(value, "/a/") == 0); /* no further */
 	CHECK(http_header_str_val(data, "HOST:", 5, value, sizeof(value)) == value && strcmp(value, "example.org") == 0);
 	CHECK(http_header_str_val(data, "Host:", 5, value, 8) == value && strcmp(value, "example") == 0);
 	GIVES(NULL, http_header_str_val(data, "Empty:", 6, value, sizeof(value)));
@@ -68,6 +69,8 @@ static void responses(void)
 	CHECK(code == 77 && version == 77);
 	GIVES(1, http_parse_first_resp_line(data, n, &code, &version));
 	CHECK(code == 404 && version == HTTP_11);
+	GIVES(0, http_parse_first_resp_line(data, 11, &code, &version));
+	GIVES(0, http_parse_first_resp_line("HTTP/1.1 20x OK", 15, &code, &version));
 	GIVES(1, http_parse_first_resp_line("HTTP/1.0 200 OK", 15, &code, &version));
 	CHECK(code == 200 && version == HTTP_10);
 	CHECK(http_get_http_version_resp(data, n, value, sizeof(value)) == value && strcmp(value, "HTTP/1.1") == 0);

@@ -20,6 +20,7 @@ SIZE(enum socket_type, 4);
 SIZE(mtcp_manager_t, 8);
 SIZE(socket_map_t, 8);
 SAME(INPORT_ANY, 0);
+SIZE(INPORT_ANY, 2);
 SAME(APP_NAME_LEN, 40);
 SAME(MOS_APP, 20);
 SAME(MOS_APP_ARGC, 20);
@@ -101,6 +102,9 @@ SAME(MOS_INSERT, 512);
 
 SIZE(struct pkt_info, 72);
 SAME(PKT_INFO_LEN, 40);
+#if !defined(MTCP_CB_GETCURPKT_CREATE_COPY) || !defined(UNUSED) || !defined(__MTCP_MANAGER) || !defined(__SOCKET_MAP)
+#error "a macro of the original is not there"
+#endif
 AT(struct pkt_info, cur_ts, 0);
 AT(struct pkt_info, in_ifidx, 4);
 AT(struct pkt_info, eth_len, 6);
@@ -255,6 +259,7 @@ static TYPE(int, mtcp_reset_conn, mctx_t, int);
 static TYPE(int, mtcp_cb_stop, mctx_t, int, int);
 static TYPE(int, mtcp_settimer, mctx_t, int, struct timeval *, callback_t);
 static TYPE(uint32_t, mtcp_cb_get_ts, mctx_t);
+static TYPE(void, mtcp_clonepkt, struct pkt_info *, unsigned char *, struct pkt_info *);
 static TYPE(void, mtcp_free_context, mctx_t);
 static TYPE(uint32_t, mtcp_get_connection_cnt, mctx_t);
 static TYPE(int, mtcp_bind, mctx_t, int, const struct sockaddr *, socklen_t);
@@ -322,6 +327,7 @@ int main(void)
 		(const void *)type_of_mtcp_cb_stop,
 		(const void *)type_of_mtcp_settimer,
 		(const void *)type_of_mtcp_cb_get_ts,
+		(const void *)type_of_mtcp_clonepkt,
 		(const void *)type_of_mtcp_free_context,
 		(const void *)type_of_mtcp_get_connection_cnt,
 		(const void *)type_of_mtcp_bind,

@@ -5,7 +5,7 @@
 #include "check.h"
 #include <pthread.h>
 #include <signal.h>
-#include "mtcp_util.h"
+#include "misuse_more.h"
 
 #define SVR MOS_SIDE_SVR
 #define MON SOL_MONSOCKET
@@ -17,90 +17,6 @@ static int passive, raw, calls, raw_calls, timer_calls;
 static void nothing(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
 	(void)mctx, (void)sock, (void)side, (void)event, (void)arg;
-}
-
-/* Functions of end hosts, with a descriptor, all of whose other arguments are wrong, too. */
-static void end_host_calls(mctx_t mctx, int sock, int number)
-{
-	FAILS(number, mtcp_bind(mctx, sock, NULL, 0));
-	FAILS(number, mtcp_bind(mctx, sock, (const struct sockaddr *)1, 0x7fffffff));
-	FAILS(number, mtcp_listen(mctx, sock, -1));
-	FAILS(number, mtcp_accept(mctx, sock, NULL, NULL));
-	FAILS(number, mtcp_accept(mctx, sock, (struct sockaddr *)1, (socklen_t *)1));
-	FAILS(number, mtcp_connect(mctx, sock, NULL, 16));
-	FAILS(number, mtcp_abort(mctx, sock));
-	FAILS(number, mtcp_getsockname(mctx, sock, NULL, NULL));
-	FAILS(number, mtcp_recv(mctx, sock, NULL, SIZE_MAX, -1));
-	FAILS(number, mtcp_read(mctx, sock, NULL, SIZE_MAX));
-	FAILS(number, mtcp_read(mctx, sock, buf, sizeof(buf)));
-	FAILS(number, mtcp_readv(mctx, sock, NULL, 0x7fffffff));
-	FAILS(number, mtcp_write(mctx, sock, NULL, SIZE_MAX));
-	FAILS(number, mtcp_write(mctx, sock, buf, 0));
-	FAILS(number, mtcp_writev(mctx, sock, (const struct iovec *)1, -1));
-	FAILS(number, mtcp_setsock_nonblock(mctx, sock));
-	FAILS(number, mtcp_ioctl(mctx, sock, -1, NULL));
-	FAILS(number, mtcp_epoll_ctl(mctx, sock, MOS_EPOLL_CTL_ADD, -1, NULL));
-	FAILS(number, mtcp_epoll_wait(mctx, sock, NULL, -1, -1));
-}
-
-/* And those without. */
-static void end_host_contexts(mctx_t mctx, int number)
-{
-	FAILS(number, mtcp_init_rss(mctx, 0, -1, 0, 0));
-	FAILS(number, mtcp_pipe(mctx, NULL));
-	FAILS(number, mtcp_epoll_create(mctx, -1));
-	FAILS(number, mtcp_get_debug_string(mctx, NULL, -1));
-}
-
-static void end_hosts(mctx_t mctx)
-{
-	const int wrong[] = { -1, 500, 1 << 30, (int)0x80000000, 0x7fffffff };
-
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		end_host_calls(mctx, wrong[i], EBADF);
-	end_host_calls(mctx, passive, ENOSYS);
-	end_host_calls(mctx, raw, ENOSYS);
-	end_host_contexts(mctx, ENOSYS);
-}
-
-/* Functions without a context: at any time, on any thread. */
-static void utilities(void)
-{
-	char line[] = "one \"two three\" four", *words[3] = { NULL, NULL, NULL };
-	char open_quote[] = "'a b";
-	int n = 77;
-
-	FAILS(ENOSYS, mtcp_set_debug_string(NULL, NULL));
-	FAILS(ENOSYS, mtcp_set_debug_string((mtcp_manager_t)1, "%s %d %f", "x", 1, 2.0));
-	FAILS(EFAULT, StrToArgs(NULL, &n, words, 3));
-	FAILS(EFAULT, StrToArgs(line, NULL, words, 3));
-	FAILS(EFAULT, StrToArgs(line, &n, NULL, 3));
-	FAILS(EINVAL, StrToArgs(line, &n, words, -1));
-	FAILS(EINVAL, StrToArgs(line, &n, words, 2));
-	FAILS(EINVAL, StrToArgs(open_quote, &n, words, 3));
-	CHECK(n == 77 && words[0] == NULL && strlen(line) == 20 && strcmp(open_quote, "'a b") == 0);
-	GIVES(0, StrToArgs(line, &n, words, 3));
-	CHECK(n == 3 && words[0] == line && strcmp(words[0], "one") == 0);
-	CHECK(strcmp(words[1], "two three") == 0 && strcmp(words[2], "four") == 0);
-	for (int queues = -2; queues <= 0; queues++)
-		FAILS(EINVAL, GetRSSCPUCore(1, 2, 3, 4, queues));
-	FAILS(EINVAL, GetRSSCPUCore(1, 2, 3, 4, (int)0x80000000));
-	GIVES(0, GetRSSCPUCore(1, 2, 3, 4, 1));
-	CHECK(GetRSSCPUCore(0xffffffff, 0xffffffff, 0xffff, 0xffff, 0x7fffffff) >= 0);
-	FAILS_WITH(0, EFAULT, XXH32(NULL, 1, 0));
-	FAILS_WITH(0, EFAULT, XXH64(NULL, SIZE_MAX, 0));
-	FAILS_WITH(0, EINVAL, XXH32("", SIZE_MAX, 0));
-	GIVES(0x02cc5d05, XXH32(NULL, 0, 0)); /* the published sums */
-	GIVES(0x32d153ff, XXH32("abc", 3, 0));
-	GIVES(0x44bc2cf5ad770999ll, XXH64("abc", 3, 0));
-	CHECK(strcmp(EventToString(MOS_EPOLLNONE), "NONE") == 0 && strcmp(EventToString(MOS_EPOLLHUP), "HUP") == 0);
-	CHECK(strcmp(EventToString(MOS_EPOLLIN), "IN") == 0 && strcmp(EventToString(MOS_EPOLLPRI), "PRI") == 0);
-	CHECK(strcmp(EventToString(MOS_EPOLLOUT), "OUT") == 0 && strcmp(EventToString(MOS_EPOLLERR), "ERR") == 0);
-	CHECK(strcmp(EventToString(MOS_EPOLLRDHUP), "RDHUP") == 0);
-	CHECK(strcmp(EventToString((uint32_t)MOS_EPOLLET), "ET") == 0);
-	CHECK(strcmp(EventToString(0), "UNKNOWN") == 0 && strcmp(EventToString(0xffffffff), "UNKNOWN") == 0);
-	for (int bit = 0; bit < 32; bit++)
-		CHECK((strcmp(EventToString((uint32_t)1 << bit), "UNKNOWN") == 0) == (bit > 11 && bit < 30));
 }
 
 /* Every call with a handle that is none. */
@@ -445,7 +361,7 @@ static void from_outside(mctx_t mctx)
 	sockets_from_outside(mctx);
 	filters(mctx);
 	registrations(mctx);
-	end_hosts(mctx);
+	end_hosts(mctx, passive, raw);
 	GIVES(0, mtcp_get_connection_cnt(mctx));
 	/* Only inside of callbacks. */
 	FAILS_WITH(EPERM, EPERM, (mtcp_set_uctx(mctx, passive, NULL), errno));
@@ -612,6 +528,7 @@ static void packets_in_callback(mctx_t mctx, int sock)
 	FAILS(EBADF, mtcp_getlastpkt(mctx, sock + 50, SVR, &info));
 	FAILS(EFAULT, mtcp_getlastpkt(mctx, sock, SVR, NULL));
 	GIVES(0, mtcp_getlastpkt(mctx, sock, 1234, &info)); /* the side does not matter */
+	clones(&info);
 	FAILS(EINVAL, mtcp_setlastpkt(mctx, sock, SVR, -1, data, 1, MOS_IP_HDR | MOS_OVERWRITE));
 	FAILS(EAGAIN, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 1, MOS_IP_HDR));
 	FAILS(EAGAIN, mtcp_setlastpkt(mctx, sock, SVR, 0, data, 1, 0));
@@ -669,7 +586,7 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	options_in_callback(mctx, sock);
 	sends_in_callback(mctx, sock);
 	packets_in_callback(mctx, sock);
-	end_hosts(mctx);
+	end_hosts(mctx, passive, raw);
 	utilities();
 	GIVES(1, mtcp_get_connection_cnt(mctx)); /* the one of this packet */
 	union monitor_filter filter = { .stream_syn_filter = "tcp", .stream_orphan_filter = NULL };
@@ -766,6 +683,10 @@ int main(int argc, char **argv)
 	FAILS(EPERM, mtcp_ppeek(mctx, raw, SVR, buf, 10, 0));
 	GIVES(0, mtcp_destroy_context(mctx));
 	bad_handles(mctx);
+	bad_handle(mctx);
+	mctx = mtcp_create_context(0);
+	MUST(mctx != NULL);
+	GIVES(12345, (mtcp_free_context(mctx), errno)); /* ends it, when nobody did */
 	bad_handle(mctx);
 	GIVES(0, mtcp_destroy());
 	FAILS(EPERM, mtcp_destroy());
