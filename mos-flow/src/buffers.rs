@@ -163,6 +163,20 @@ impl<M: Memory> Buffers<M> {
         Some(f(Buffer { frags: &mut b.frags, store: &mut store, policy }))
     }
 
+    /// Hands the ranges of a segment to `keep` in which octets that are held will stay if it is stored.
+    pub(crate) fn foresee(
+        &self,
+        id: Id,
+        policy: OverlapPolicy,
+        next: Offset,
+        segment: Range,
+        keep: &mut dyn FnMut(Range),
+    ) {
+        let queue = self.streams.get(id).and_then(|b| b.queue).and_then(|queue| self.queues.get(queue));
+        // The queue takes note of what it is asked: a copy of it does.
+        policy.resolve(queue.cloned().as_mut(), next, segment, keep);
+    }
+
     /// The longest prefix of `range` in one piece; empty when its first octet is not held.
     pub(crate) fn piece(&self, id: Id, range: Range) -> &[u8] {
         self.streams.get(id).map_or(&[], |b| b.chunks.piece(&self.pool, range))

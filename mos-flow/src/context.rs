@@ -1,6 +1,10 @@
 //! What a handler is called with.
 
+mod conflict;
+
 mod events;
+
+pub use conflict::Clash;
 
 use crate::edit::{Edit, EditBuffer, PacketError};
 use crate::engine::{Engine, ResetError};
@@ -8,10 +12,12 @@ use crate::event::{Event, Hook, Raised, UserEvent};
 use crate::inject::{InjectError, Outgoing};
 use crate::memory::{DefaultMemory, Memory};
 use crate::monitor::Monitor;
+use crate::outbox::Way;
 use crate::packet::{PacketRef, PacketView, Verdict};
 use crate::slab::Id;
 use crate::socket::{SocketError, SocketId};
 use crate::time::Instant;
+use crate::wire::LinkType;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -81,6 +87,8 @@ pub struct Context<'a, A: 'static, M: Memory = DefaultMemory> {
     pub(crate) editing: Option<Editing<'a, M>>,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) conflict: Option<Conflict>,
+    /// The receiver does not take the segment.
+    pub(crate) refused: bool,
     pub(crate) verdict: Verdict,
 }
 
@@ -246,7 +254,7 @@ impl<A, M: Memory> Context<'_, A, M> {
         self.trouble
     }
 
-    /// Where a retransmission differs from the octets still held; both can be read now.
+    /// Where a retransmission differs from the octets still held; both can be read now, by [`Context::clash`], too.
     pub fn conflict(&self) -> Option<Conflict> {
         self.conflict
     }
@@ -370,6 +378,26 @@ impl<A, M: Memory> Control<'_, A, M> {
         self.engine.stats()
     }
 
+    /// See [`Engine::flow_count`].
+    pub fn flow_count(&self) -> usize {
+        self.engine.flow_count()
+    }
+
+    /// See [`Engine::socket_count`].
+    pub fn socket_count(&self) -> usize {
+        self.engine.socket_count()
+    }
+
+    /// See [`Engine::chunks`].
+    pub fn chunks(&self) -> (u32, u32) {
+        self.engine.chunks()
+    }
+
+    /// See [`Engine::now`].
+    pub fn now(&self) -> Instant {
+        self.engine.now()
+    }
+
     /// As [`Context::reset`] without a packet in flight: what is sent for it has no link header.
     ///
     /// # Errors
@@ -384,6 +412,15 @@ impl<A, M: Memory> Control<'_, A, M> {
     /// As there.
     pub fn send(&mut self, packet: &Outgoing<'_>) -> Result<(), InjectError> {
         self.engine.send(packet, None)
+    }
+
+    /// Sends a frame of one's own as it is, after the burst. Nothing of it is looked at, and it is not followed.
+    ///
+    /// # Errors
+    /// [`InjectError::TooLong`] when it is longer than [`Config::output_octets`](crate::Config::output_octets),
+    /// [`InjectError::NoRoom`] when too many wait to be sent.
+    pub fn send_frame(&mut self, way: Way, link: LinkType, frame: &[u8]) -> Result<(), InjectError> {
+        self.engine.send_frame(way, link, frame)
     }
 
     /// See [`Engine::sockets_between`].

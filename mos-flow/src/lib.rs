@@ -282,7 +282,7 @@ pub mod testing;
 pub mod model;
 
 pub use config::{Config, ConfigError, Retention};
-pub use context::{Context, Control, EventFilter, Handler, TimerId, Trouble};
+pub use context::{Clash, Context, Control, EventFilter, Handler, TimerId, Trouble};
 pub use edit::{Edit, Layer, PacketError};
 pub use engine::{Engine, ResetError};
 pub use event::{Event, EventError, EventId, EventSet, Hook, UserEvent};

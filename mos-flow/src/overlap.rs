@@ -54,6 +54,23 @@ impl OverlapPolicy {
         }
     }
 
+    /// As [`Resolve::resolve`], with the stream's queue.
+    pub(crate) fn resolve(
+        self,
+        queue: Option<&mut SegmentQueue>,
+        next: Offset,
+        segment: Range,
+        keep: &mut dyn FnMut(Range),
+    ) {
+        match (self, queue) {
+            (OverlapPolicy::First, _) => keep(segment),
+            (OverlapPolicy::Last, _) => {}
+            (_, Some(queue)) => queue.resolve(next, segment, keep),
+            // Nothing waits: only what is in order stays.
+            (_, None) => keep(Range { start: segment.start, end: next.min(segment.end) }),
+        }
+    }
+
     /// Whether it compares segments, not only octets.
     pub(crate) const fn has_queue(self) -> bool {
         matches!(self, OverlapPolicy::Linux | OverlapPolicy::System(_))
@@ -169,15 +186,7 @@ impl<M: Memory> Resolve for Rule<'_, M> {
     }
 
     fn resolve(&mut self, next: Offset, segment: Range, keep: &mut dyn FnMut(Range)) {
-        match self.policy {
-            OverlapPolicy::First => keep(segment),
-            OverlapPolicy::Last => {}
-            _ => match self.queue() {
-                Some(queue) => queue.resolve(next, segment, keep),
-                // Nothing waits: only what is in order stays.
-                None => keep(Range { start: segment.start, end: next.min(segment.end) }),
-            },
-        }
+        self.policy.resolve(self.queue(), next, segment, keep);
     }
 }
 

@@ -118,6 +118,7 @@ impl<A, M: Memory> Engine<A, M> {
             editing: dispatch.sight.editing(),
             trouble: dispatch.what.trouble,
             conflict: dispatch.what.conflict,
+            refused: dispatch.what.refused,
             verdict: dispatch.verdict,
         };
         let answer = context.run(bound.call, function);

@@ -22,15 +22,21 @@ pub(super) struct Raise {
     pub(super) side: Option<Side>,
     pub(super) trouble: Option<Trouble>,
     pub(super) conflict: Option<Conflict>,
+    /// The receiver does not take the segment.
+    pub(super) refused: bool,
 }
 
 impl Raise {
+    fn nothing(hook: Hook) -> Self {
+        Raise { hook, events: EventSet::NONE, side: None, trouble: None, conflict: None, refused: false }
+    }
+
     pub(super) fn at(hook: Hook, side: Side, events: EventSet) -> Self {
-        Raise { hook, events, side: Some(side), trouble: None, conflict: None }
+        Raise { events, side: Some(side), ..Raise::nothing(hook) }
     }
 
     pub(super) fn one(hook: Hook, side: Option<Side>, event: Event) -> Self {
-        Raise { hook, events: EventSet::of(event), side, trouble: None, conflict: None }
+        Raise { events: EventSet::of(event), side, ..Raise::nothing(hook) }
     }
 }
 

@@ -97,7 +97,7 @@ impl<A, M: Memory> Engine<A, M> {
         if anomaly == Anomaly::OutOfWindow {
             self.raise_window(id, to, passage, app);
         }
-        self.raise_retransmission(id, from, &arrival, passage, app);
+        self.raise_retransmission(id, from, (&arrival, true), passage, app);
         let events = seen.with_if(moved, Event::StateChange);
         self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
     }
@@ -247,7 +247,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let arrival = self.arriving(id, to, segment);
         if segment.payload_len > 0 {
-            self.raise_retransmission(id, from, &arrival, passage, app);
+            self.raise_retransmission(id, from, (&arrival, false), passage, app);
             self.make_room_for_ranges(id, to, segment, passage.view, app);
         }
         arrival
@@ -257,13 +257,13 @@ impl<A, M: Memory> Engine<A, M> {
         &mut self,
         id: Id,
         from: Side,
-        arrival: &Arrival,
+        (arrival, refused): (&Arrival, bool),
         passage: &mut Passage<'_, M>,
         app: &mut A,
     ) {
         if arrival.retransmission {
             let again = Raise::one(Hook::Receiver, Some(!from), Event::Retransmission);
-            self.raise(id, Raise { conflict: arrival.conflict, ..again }, from, passage, app);
+            self.raise(id, Raise { conflict: arrival.conflict, refused, ..again }, from, passage, app);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::packet::{Frame, PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::slab::Id;
 use crate::socket::{SocketError, SocketId};
-use crate::wire::Packet;
+use crate::wire::{LinkType, Packet};
 use core::net::SocketAddr;
 use tcp_reasm::{Side, Sides};
 
@@ -94,6 +94,18 @@ impl<A, M: Memory> Engine<A, M> {
     ) -> Result<(), InjectError> {
         let back = in_flight.is_some_and(|packet| source(packet) == outgoing.destination);
         self.send_way(outgoing, in_flight, back)
+    }
+
+    /// Puts a frame into the queue as it is.
+    pub(crate) fn send_frame(&mut self, way: Way, link: LinkType, frame: &[u8]) -> Result<(), InjectError> {
+        if frame.len() > self.config.output_octets {
+            return Err(InjectError::TooLong);
+        }
+        let sent = self.outbox.send(way, |room| {
+            room.get_mut(..frame.len())?.copy_from_slice(frame);
+            Some((frame.len(), link))
+        });
+        sent.map_err(|_| InjectError::NoRoom)
     }
 
     fn send_way(

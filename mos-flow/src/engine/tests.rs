@@ -1,3 +1,4 @@
+mod clash;
 mod crowd;
 mod datagram;
 mod defects;

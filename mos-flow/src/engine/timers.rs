@@ -121,6 +121,7 @@ impl<A, M: Memory> Engine<A, M> {
             editing: None,
             trouble: None,
             conflict: None,
+            refused: false,
             verdict: Verdict::Forward,
         };
         context.run(registration.call, |function, context| {
