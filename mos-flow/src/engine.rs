@@ -341,7 +341,11 @@ impl<A, M: Memory> Engine<A, M> {
     /// [`SocketError::Full`] when all are in use, [`SocketError::WrongKind`] for an active one: those come by
     /// themselves.
     pub fn open(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
-        if kind == SocketKind::Active { Err(SocketError::WrongKind) } else { self.sockets.open(kind) }
+        match kind {
+            SocketKind::Active => Err(SocketError::WrongKind),
+            SocketKind::Raw => self.sockets.open(true),
+            SocketKind::Stream => self.sockets.open(false),
+        }
     }
 
     /// Closes a raw or stream socket. Connections that it watches stay watched to their end.

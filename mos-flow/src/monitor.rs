@@ -78,7 +78,19 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// [`SocketError::NoSocket`] when it was closed.
     pub fn kind(&self) -> Result<SocketKind, SocketError> {
-        Ok(self.engine.sockets.get(self.socket)?.kind)
+        Ok(self.engine.sockets.get(self.socket)?.kind.get())
+    }
+
+    /// The stream socket that an active one was opened for; `None` when it was closed.
+    ///
+    /// # Errors
+    /// [`SocketError::WrongKind`] unless the socket is active.
+    pub fn opened_for(&self) -> Result<Option<SocketId>, SocketError> {
+        let socket = self.engine.sockets.get(self.socket)?;
+        if socket.kind != SocketKind::Active {
+            return Err(SocketError::WrongKind);
+        }
+        Ok(self.engine.sockets.monitor_of(socket))
     }
 
     /// The application's word, 0 at first.

@@ -9,6 +9,10 @@
 //!    to the other, without generations.
 //! 2. The sockets of a connection are in the order of their monitors, no more than one for each.
 
+mod kind;
+
+pub(crate) use kind::Kind;
+
 use crate::config::{MAX_MONITORS, MAX_RING, MIN_RING};
 use crate::event::{EventId, EventSet, Hook};
 use crate::filter::Filter;
@@ -17,6 +21,7 @@ use crate::memory::Memory;
 use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use core::fmt;
+use kind::{Number, Numbers};
 use ringbuf_core::Offset;
 use tcp_reasm::{Side, Sides};
 use zerocopy::byteorder::native_endian::U64;
@@ -83,7 +88,7 @@ impl core::error::Error for SocketError {}
 /// One socket. Public only so that memory for it can be lent.
 #[derive(Debug)]
 pub struct Socket {
-    pub(crate) kind: SocketKind,
+    pub(crate) kind: Kind,
     /// The set of handlers; shared by all sockets that have the same.
     handlers: u32,
     /// The connection of an active socket, which closes it before it goes; the filters of another one.
@@ -163,6 +168,8 @@ pub struct MonitorFilters {
     first: Option<Filter>,
     /// Orphans (stream).
     orphan: Option<Filter>,
+    /// The monitor's number.
+    number: Option<Number>,
 }
 
 /// Which filter of a monitor.
@@ -186,6 +193,7 @@ pub(crate) struct Sockets<A: 'static, M: Memory> {
     monitor_count: usize,
     /// How many of them are raw.
     raw_count: usize,
+    numbers: Numbers,
 }
 
 /// Monitors, copied: what happens while they are gone through changes nothing.
@@ -212,6 +220,7 @@ impl<A, M: Memory> Sockets<A, M> {
             monitors,
             monitor_count: 0,
             raw_count: 0,
+            numbers: Numbers::new(),
         }
     }
 
@@ -265,23 +274,35 @@ impl<A, M: Memory> Sockets<A, M> {
             self.sockets.ids().filter(|id| self.sockets.get(*id).is_some_and(|s| s.handlers == set)).count()
         });
         assert_eq!(self.filters.len(), self.monitor_count, "filters are those of monitors");
+        assert_eq!(self.numbers.total(), self.sockets.len(), "each socket has a number");
     }
 
-    /// Opens a raw or stream socket.
-    pub(crate) fn open(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
+    /// Opens a raw socket, or a stream socket.
+    pub(crate) fn open(&mut self, raw: bool) -> Result<SocketId, SocketError> {
         if self.monitor_count == self.monitors.len().min(MAX_MONITORS) {
             return Err(SocketError::Full);
         }
+        let number = self.numbers.take().ok_or(SocketError::Full)?;
+        let opened = self.open_numbered(raw, number);
+        if opened.is_err() {
+            self.numbers.leave(number);
+        }
+        opened
+    }
+
+    fn open_numbered(&mut self, raw: bool, number: Number) -> Result<SocketId, SocketError> {
         let handlers = self.handlers.empty()?;
-        let Ok(filters) = self.filters.insert(MonitorFilters::default()) else {
+        let filters = MonitorFilters { number: Some(number), ..MonitorFilters::default() };
+        let Ok(filters) = self.filters.insert(filters) else {
             self.handlers.leave(handlers);
             return Err(SocketError::Full);
         };
+        let kind = if raw { Kind::RAW } else { Kind::STREAM };
         match self.sockets.insert(Socket::new(kind, handlers, filters.index())) {
             Ok(id) => {
                 self.monitors[self.monitor_count] = id;
                 self.monitor_count += 1;
-                self.raw_count += usize::from(kind == SocketKind::Raw);
+                self.raw_count += usize::from(raw);
                 Ok(id)
             }
             Err(_) => {
@@ -296,10 +317,24 @@ impl<A, M: Memory> Sockets<A, M> {
     pub(crate) fn open_active(&mut self, monitor: SocketId, flow: u32) -> Result<SocketId, SocketError> {
         let template = self.get(monitor)?;
         let (handlers, wishes, rings) = (template.handlers, template.wishes, template.rings);
-        let socket = Socket { wishes, rings, ..Socket::new(SocketKind::Active, handlers, flow) };
+        let number = self.number(template).ok_or(SocketError::WrongKind)?;
+        let socket = Socket { wishes, rings, ..Socket::new(Kind::active(number), handlers, flow) };
         let id = self.sockets.insert(socket).map_err(|_| SocketError::Full)?;
         self.handlers.join(handlers);
+        self.numbers.join(number);
         Ok(id)
+    }
+
+    /// The number that a monitor has in common with the active sockets that were opened for it.
+    fn number(&self, socket: &Socket) -> Option<Number> {
+        socket.kind.monitor().or_else(|| self.filters.at(socket.belongs_to)?.number)
+    }
+
+    /// The monitor that an active socket was opened for; `None` when it was closed.
+    pub(crate) fn monitor_of(&self, socket: &Socket) -> Option<SocketId> {
+        let number = socket.kind.monitor()?;
+        let monitors = self.monitors.get(..self.monitor_count)?.iter().copied();
+        monitors.into_iter().find(|id| self.get(*id).is_ok_and(|s| self.number(s) == Some(number)))
     }
 
     /// Puts an active socket into the ring of its connection, before `first`; that may be the socket itself.
@@ -319,6 +354,9 @@ impl<A, M: Memory> Sockets<A, M> {
     pub(crate) fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.sockets.remove(id).ok_or(SocketError::NoSocket)?;
         self.handlers.leave(socket.handlers);
+        if let Some(number) = self.number(&socket) {
+            self.numbers.leave(number);
+        }
         let filters = self.filters.id_at(socket.belongs_to).filter(|_| socket.kind != SocketKind::Active);
         if let Some(filters) = filters {
             self.filters.remove(filters);
@@ -436,7 +474,7 @@ impl Socket {
         self.handlers
     }
 
-    fn new(kind: SocketKind, handlers: u32, belongs_to: u32) -> Self {
+    fn new(kind: Kind, handlers: u32, belongs_to: u32) -> Self {
         Socket {
             kind,
             handlers,

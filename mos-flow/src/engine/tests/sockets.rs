@@ -171,3 +171,33 @@ fn a_connection_that_is_picked_up_starts_for_its_monitors() {
     assert!(lines.iter().zip(picked_up).all(|(l, p)| l.starts_with(p)) && lines.len() == 2, "{lines:?}");
     assert_eq!((text(&w.log.streams.client), text(&w.log.streams.server)), ("reply".into(), "ask".into()));
 }
+
+#[test]
+fn an_active_socket_knows_the_monitor_that_it_was_opened_for() {
+    fn start(ctx: &mut Context<'_, Log>) {
+        let (socket, token) = (ctx.socket(), ctx.token());
+        ctx.app().lines.push(format!("{token} {socket:?}"));
+    }
+    let mut w = World::new(small());
+    let other = w.engine.open(SocketKind::Stream).unwrap();
+    for (monitor, token) in [(w.socket, 1), (other, 2)] {
+        w.engine.register(monitor, Event::ConnStart, Hook::Sender, start, token).unwrap();
+    }
+    w.send(&exchange().handshake());
+    let told = w.take();
+    let sockets: Vec<SocketId> = (0..).map_while(|n| w.engine.socket_at(n)).collect();
+    let named = |token: u32| {
+        let line = |id: &&SocketId| told.contains(&format!("{token} {:?}", **id));
+        *sockets.iter().find(line).unwrap()
+    };
+    let (first, second) = (named(1), named(2));
+    let of = |w: &mut World, id| w.engine.monitor(id).unwrap().opened_for();
+    assert_eq!([of(&mut w, first), of(&mut w, second)], [Ok(Some(w.socket)), Ok(Some(other))]);
+    assert_eq!(of(&mut w, other), Err(SocketError::WrongKind));
+    // A monitor that comes after one that was closed has nothing to do with its connections.
+    w.engine.close(other).unwrap();
+    let next = w.engine.open(SocketKind::Stream).unwrap();
+    assert_eq!([of(&mut w, first), of(&mut w, second)], [Ok(Some(w.socket)), Ok(None)]);
+    assert_ne!(next, other);
+    w.engine.check();
+}
