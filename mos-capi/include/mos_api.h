@@ -208,8 +208,9 @@ enum tcpstate {
  *                     by mtcp_peek() after. 0: octets are not kept any more; those held are freed, for all sockets of the
  *                     connection.
  *   MOS_FRAG_*        0: the same as MOS_CLIBUF, MOS_SVRBUF of 0. There is no other buffer for what comes early: EINVAL.
- *   MOS_*OVERLAP      which octet is kept when octets come twice to that side: 0 or 1 of MOS_OVERLAP_POLICY_*, from
- *                     the next packet on, for all sockets of the connection.
+ *   MOS_*OVERLAP      which octet is kept when octets come twice to that side: 0 or 1 of MOS_OVERLAP_POLICY_*, or one of
+ *                     MOS_OVERLAP_* of mos_ext.h, from the next packet on, for all sockets of the connection. ENOMEM when
+ *                     octets wait behind a hole, and there is no memory to remember their segments.
  *   MOS_STOP_MON      MOS_SIDE_CLI, MOS_SIDE_SVR or MOS_SIDE_BOTH: no callback for that side any more, at this
  *                     socket. A connection that no socket wants is forgotten after the packet, without an end.
  */

@@ -162,6 +162,8 @@ macro_rules! constants {
     };
 }
 
+pub mod ext;
+
 constants! {
     MOS_ABI_VERSION: u32 = 2;
 

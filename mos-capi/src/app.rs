@@ -3,7 +3,7 @@
 use crate::abi::{Callback, Mctx, MtcpContext};
 use crate::defined::Definition;
 use libc::c_int;
-use mos_flow::{SocketId, UserEvent};
+use mos_flow::{SocketId, TimerId, UserEvent};
 use std::ptr;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct CApp {
 pub(crate) struct AppTimer {
     pub(crate) id: c_int,
     pub(crate) callback: Callback,
+    /// The engine's timer; none before the first packet.
+    pub(crate) runs: Option<TimerId>,
 }
 
 impl CApp {
@@ -58,7 +60,7 @@ impl CApp {
 
     /// Whether there is anything to call.
     pub(crate) fn is_set_up(&self) -> bool {
-        !self.callbacks.is_empty() || !self.timers.is_empty()
+        !self.callbacks.is_empty() || self.timers.iter().any(Option::is_some)
     }
 
     /// Notes that a monitoring socket is for IPv6, or, when it is closed, that it is not any more.
@@ -124,6 +126,40 @@ impl CApp {
         Some(timer)
     }
 
+    /// The engine has started a timer.
+    pub(crate) fn note_started(&mut self, token: usize, runs: TimerId) {
+        if let Some(timer) = self.timers.get_mut(token).and_then(Option::as_mut) {
+            timer.runs = Some(runs);
+        }
+    }
+
+    /// Forgets timers by their number and function, or, without, any function; those that run are handed to `stop`.
+    /// Returns how many there were.
+    pub(crate) fn cancel_timers(
+        &mut self,
+        id: c_int,
+        callback: Option<Callback>,
+        mut stop: impl FnMut(TimerId),
+    ) -> usize {
+        let is_meant = |timer: &AppTimer| {
+            timer.id == id && callback.is_none_or(|callback| ptr::fn_addr_eq(timer.callback, callback))
+        };
+        let mut cancelled = 0;
+        for token in 0..self.timers.len() {
+            if !self.timers.get(token).and_then(Option::as_ref).is_some_and(is_meant) {
+                continue;
+            }
+            if let Some(waiting) = self.waiting.as_mut() {
+                waiting.retain(|(_, waits)| *waits != token);
+            }
+            if let Some(runs) = self.take_timer(token).and_then(|timer| timer.runs) {
+                stop(runs);
+            }
+            cancelled += 1;
+        }
+        cancelled
+    }
+
     /// Timers that wait for the first packet. `None` once it has come.
     pub(crate) fn waiting(&mut self) -> Option<&mut Vec<(Duration, usize)>> {
         self.waiting.as_mut()
@@ -154,10 +190,35 @@ mod tests {
         assert!(
             app.callback(1).is_some_and(|c| ptr::fn_addr_eq(c, two as Callback)) && app.callback(2).is_none()
         );
-        let timer = |id| AppTimer { id, callback: one };
+        let timer = |id| AppTimer { id, callback: one, runs: None };
         let (a, b) = (app.add_timer(timer(5)), app.add_timer(timer(6)));
         assert_eq!(app.take_timer(a).map(|t| t.id), Some(5));
         assert!(app.take_timer(a).is_none());
         assert_eq!((app.add_timer(timer(7)), app.take_timer(b).map(|t| t.id)), (a, Some(6)));
+    }
+
+    #[test]
+    fn timers_are_cancelled_by_number_and_function() {
+        let mut app = CApp::new(Box::leak(Box::default()));
+        let mut add = |id, callback: Callback, runs| {
+            let token = app.add_timer(AppTimer { id, callback, runs: None });
+            match runs {
+                Some(runs) => app.note_started(token, runs),
+                None => app.waiting().unwrap().push((Duration::ZERO, token)),
+            }
+            token
+        };
+        let runs = TimerId::NONE;
+        let tokens = [add(1, one, None), add(1, two, None), add(2, one, Some(runs)), add(1, one, Some(runs))];
+        let cancel = |app: &mut CApp, id, callback| {
+            let mut stopped = 0;
+            (app.cancel_timers(id, callback, |_| stopped += 1), stopped)
+        };
+        assert_eq!(cancel(&mut app, 3, None), (0, 0));
+        assert_eq!(cancel(&mut app, 1, Some(one)), (2, 1));
+        assert_eq!(app.waiting().unwrap().as_slice(), [(Duration::ZERO, tokens[1])]);
+        assert_eq!(cancel(&mut app, 1, Some(one)), (0, 0));
+        assert_eq!([cancel(&mut app, 1, None), cancel(&mut app, 2, None)], [(1, 0), (1, 1)]);
+        assert!(!app.is_set_up() && app.take_waiting().unwrap().is_empty());
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 const MAX_CONCURRENCY: c_int = 1 << 25;
 /// Stream memory of a context, octets: the least, for holes, and the most. It is touched only when used.
 const STREAM_MEMORY: std::ops::RangeInclusive<u64> = 16 << 20..=4 << 30;
-const CHUNK: u64 = 2048;
+pub(crate) const CHUNK: u64 = 2048;
 /// Packets that wait to be sent: changed ones of a burst, and made ones. Arbitrary.
 const OUTPUT: std::ops::RangeInclusive<usize> = 256..=1024;
 /// Octets of such a packet: the longest of IP, and its link header.

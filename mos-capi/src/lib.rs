@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   C program ── mtcp_*() ──►  [`context`] [`socket`] [`event`] [`stream`] [`packet`] [`send`] [`timer`] [`signal`]
+//!              mos_*() ──►  [`ext`]
 //!                                 │ each entry: `ffi` (panic boundary, pointers, errno)
 //!              ┌──────────────────┴─────────────────────┐
 //!     inside a callback                          from other threads
@@ -70,3 +71,5 @@ pub mod send;
 pub mod endhost;
 
 pub mod util;
+
+pub mod ext;

@@ -9,7 +9,7 @@ use crate::{stream, text};
 use libc::{AF_INET, AF_INET6, c_int, c_void, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 use mos_flow::filter::Filter;
 use mos_flow::wire::Family;
-use mos_flow::{FilterSlot, Monitor, Overlap, Side, SocketId, SocketKind};
+use mos_flow::{FilterSlot, Monitor, OverlapPolicy, Side, SocketError, SocketId, SocketKind};
 use std::net::SocketAddr;
 use std::ptr;
 
@@ -315,12 +315,12 @@ fn set_overlap(monitor: &mut Watch<'_>, side: Side, policy: c_int) -> Answer<()>
     if monitor.kind()? == SocketKind::Raw {
         return Err(Errno::NOTSOCK);
     }
-    let policy = match policy {
-        abi::MOS_OVERLAP_POLICY_FIRST => Overlap::First,
-        abi::MOS_OVERLAP_POLICY_LAST => Overlap::Last,
-        _ => return Err(Errno::INVAL),
-    };
-    Ok(monitor.set_overlap(side, policy)?)
+    let name = usize::try_from(policy).ok().and_then(|number| abi::ext::OVERLAP_NAMES.get(number));
+    let policy: OverlapPolicy = name.and_then(|name| name.parse().ok()).ok_or(Errno::INVAL)?;
+    match monitor.set_overlap(side, policy) {
+        Err(SocketError::Full) => Err(Errno::NOMEM),
+        other => Ok(other?),
+    }
 }
 
 /// See `mos_api.h`.

@@ -30,23 +30,25 @@ pub unsafe extern "C" fn mtcp_settimer(
         let timeout = unsafe { read(timeout) }?;
         let callback = cb.ok_or(Errno::FAULT)?;
         let delay = duration(timeout).ok_or(Errno::INVAL)?;
-        control(slot, move |desk| set(desk, delay, AppTimer { id, callback }))?;
+        control(slot, move |desk| set(desk, delay, AppTimer { id, callback, runs: None }))?;
         Ok(0)
     })
 }
 
 fn set(desk: &mut Desk<'_, '_>, delay: Duration, timer: AppTimer) -> Answer<()> {
     let token = desk.app.add_timer(timer);
-    let started = match desk.app.waiting() {
+    match desk.app.waiting() {
         Some(waiting) if waiting.len() < MAX_WAITING => {
             waiting.push((delay, token));
-            true
+            return Ok(());
         }
-        Some(_) => false,
-        None => desk.control.start_timer(delay, on_timer, token).is_some(),
-    };
-    if started {
-        return Ok(());
+        Some(_) => {}
+        None => {
+            if let Some(runs) = desk.control.start_timer(delay, on_timer, token) {
+                desk.app.note_started(token, runs);
+                return Ok(());
+            }
+        }
     }
     desk.app.take_timer(token);
     Err(Errno::NOMEM)

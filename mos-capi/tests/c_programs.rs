@@ -17,6 +17,7 @@ use support::{
 fn layouts_and_prototypes_are_those_of_the_original() {
     for link in [Link::Shared, Link::Static] {
         Run::new(&build("tests/c/layout.c", link), None).output();
+        Run::new(&build("tests/c/layout_ext.c", link), None).output();
     }
 }
 
@@ -46,6 +47,18 @@ fn events_of_the_program_happen_in_their_order() {
     let program = build("tests/c/events.c", Link::Shared);
     let conf = conf("events.conf", "max_concurrency = 64");
     Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(4000);
+}
+
+/// ext.c over its captures.
+fn beyond_the_original(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+    let conf = conf("ext.conf", "max_concurrency = 64");
+    let captures = [captures::ppeek(), captures::gap(), captures::disputed(), captures::mixed()];
+    run(&build("tests/c/ext.c", link), None).arg(conf).args(captures).checks(1000);
+}
+
+#[test]
+fn what_the_original_does_not_have() {
+    beyond_the_original(Link::Shared, Run::new);
 }
 
 /// Runs one part of runs.c over a capture.
@@ -344,8 +357,8 @@ fn table_of(capture: &str, interval: &str, states: &[[&str; 2]]) {
 
 #[test]
 fn values_in_the_headers_are_those_of_the_library() {
-    let mut source = String::from("#include \"mos_api.h\"\n");
-    for (name, value) in mos::abi::CONSTANTS {
+    let mut source = String::from("#include \"mos_ext.h\"\n");
+    for (name, value) in mos::abi::CONSTANTS.iter().chain(mos::abi::ext::CONSTANTS) {
         source += &format!("_Static_assert({name} == ({value}LL), \"{name}\");\n");
     }
     source += "int main(void) { return 0; }\n";
@@ -361,6 +374,7 @@ fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     let mixed = captures::mixed();
     run(&build("tests/c/events.c", link), Some(&capture)).arg(&conf).checks(4000);
     run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);
+    beyond_the_original(link, run);
 }
 
 #[test]

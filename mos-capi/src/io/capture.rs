@@ -128,8 +128,9 @@ fn start_clock(engine: &mut Engine<CApp>, app: &mut CApp, first: Instant) {
     let Some(waiting) = app.take_waiting() else { return };
     engine.handle_timeout(first, app);
     for (delay, token) in waiting {
-        if engine.start_timer(delay, current::on_timer, token).is_none() {
-            app.take_timer(token);
+        match engine.start_timer(delay, current::on_timer, token) {
+            Some(runs) => app.note_started(token, runs),
+            None => drop(app.take_timer(token)),
         }
     }
 }

@@ -474,7 +474,8 @@ static void options_in_callback(mctx_t mctx, int sock)
 	FAILS(ENOTSOCK, mtcp_getsockopt(mctx, sock, SOL_SOCKET, SO_ERROR, value, &len));
 	int none = 3;
 	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_STOP_MON, &none, sizeof(none)));
-	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_CLIOVERLAP, &none, sizeof(none)));
+	int no_policy = 14;
+	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_CLIOVERLAP, &no_policy, sizeof(no_policy)));
 	none = 1 << 30;
 	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_SVRBUF, &none, sizeof(none)));
 	FAILS(EINVAL, mtcp_setsockopt(mctx, sock, MON, MOS_FRAG_SVRBUF, &none, sizeof(none)));

@@ -64,6 +64,23 @@ impl Script {
         self
     }
 
+    /// As [`Script::data`], with all bits of the octets of `turned` turned.
+    pub(crate) fn turned(
+        mut self,
+        from: Side,
+        range: std::ops::Range<u64>,
+        turned: std::ops::Range<u64>,
+    ) -> Self {
+        let seq = self.base[from].wrapping_add(range.start as u32);
+        let mut payload = pattern(!from, range.clone());
+        for (octet, _) in payload.iter_mut().zip(range).filter(|(_, at)| turned.contains(at)) {
+            *octet ^= 0xff;
+        }
+        let flags = Flags::PSH | Flags::ACK;
+        self.packets.push(self.exchange.segment_at(from, seq, self.base[!from], flags, &payload));
+        self
+    }
+
     /// A segment without payload, `said` octets after the start.
     pub(crate) fn bare(mut self, from: Side, flags: Flags, said: u32, ack: u32) -> Self {
         let (seq, ack) = (self.base[from].wrapping_add(said), self.base[!from].wrapping_add(ack));
@@ -132,6 +149,27 @@ pub(crate) fn mixed() -> PathBuf {
     let s = Script::new("10.0.0.1:1002", "10.0.0.2:82", isn).handshake();
     packets.extend(s.data(Client, 0..10, 0).packets());
     write("mixed.pcap", &packets, true)
+}
+
+/// The client's octets 100 to 200 are acknowledged, and not there.
+pub(crate) fn gap() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    let s = s.data(Client, 0..100, 0).data(Client, 200..300, 0).bare(Server, Flags::ACK, 0, 300);
+    let s = s.bare(Client, Flags::FIN | Flags::ACK, 300, 0).bare(Server, Flags::FIN | Flags::ACK, 0, 301);
+    write("gap.pcap", &s.bare(Client, Flags::ACK, 301, 1).packets(), true)
+}
+
+/// The client says things twice, and not the same; ext.c counts the packets.
+pub(crate) fn disputed() -> PathBuf {
+    use Side::Client;
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    let s = s.data(Client, 0..1000, 0).data(Client, 1000..2000, 0).data(Client, 2000..3000, 0); // packet 6
+    let s = s.turned(Client, 1900..2200, 1950..2100).turned(Client, 2900..3100, 2950..3100);
+    let s = s.data(Client, 4000..4100, 0).turned(Client, 4050..4150, 4050..4150); // packet 10
+    let s = s.data(Client, 2900..2950, 0).turned(Client, 3990..4110, 3990..4110);
+    let s = s.bare(Side::Server, Flags::ACK, 0, 3000).turned(Client, 1000..1100, 1000..1100);
+    write("disputed.pcap", &s.packets(), true)
 }
 
 /// Two connections from one address and port, packet by packet in turn; each side's one segment is ten octets ahead.
