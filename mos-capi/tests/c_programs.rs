@@ -61,6 +61,58 @@ fn what_the_original_does_not_have() {
     beyond_the_original(Link::Shared, Run::new);
 }
 
+/// What ext_send.c writes besides the packets that are forwarded, in order.
+fn made(what: &str) -> Vec<Vec<u8>> {
+    let program = build("tests/c/ext_send.c", Link::Shared);
+    let (input, output) = (captures::ppeek(), format!("made-{what}.pcap"));
+    let io = format!("pcap:{},{output}", input.display());
+    let conf = conf("made.conf", "max_concurrency = 64");
+    Run::new(&program, None).env("MOS_IO", io).arg(what).arg(conf).checks(10);
+    let frames = |path: &Path| -> Vec<Vec<u8>> {
+        let (capture, error) = Capture::load(path).unwrap();
+        assert!(error.is_none());
+        capture.frames_from(0).map(|frame| frame.data.to_vec()).collect()
+    };
+    let (came, mut went) = (frames(&input), frames(&workshop().join(output)));
+    let mut came = came.into_iter().peekable();
+    went.retain(|frame| came.next_if_eq(frame).is_none());
+    assert_eq!(came.next(), None, "all is forwarded, in order");
+    went
+}
+
+#[test]
+fn programs_send_packets_of_their_own() {
+    let made = made("send");
+    let is_ours = |frame: &&Vec<u8>| frame[12..14] == [0x88, 0xb5];
+    let who: String = made.iter().filter(is_ours).map(|frame| char::from(frame[14])).collect();
+    assert_eq!(who.replace('f', ""), "mcrt");
+    assert!(who.len() > 200);
+    let whole = made.iter().filter(is_ours).filter(|frame| frame[14] != b'f');
+    assert!(whole.clone().count() == 4 && whole.into_iter().all(|frame| frame.len() == 60));
+    // The packet without a link header came to one.
+    let ip: Vec<&Vec<u8>> = made.iter().filter(|frame| !is_ours(frame)).collect();
+    assert_eq!(ip.len(), 1);
+    assert!(ip[0][12..15] == [8, 0, 0x45] && ip[0][34] == b'I', "{ip:?}");
+}
+
+#[test]
+fn a_reset_goes_to_both_ends() {
+    let made = made("reset");
+    let (client, server) = ([10, 0, 0, 1, 10, 0, 0, 2], [10, 0, 0, 2, 10, 0, 0, 1]);
+    let mut ways: Vec<&[u8]> = made.iter().map(|frame| &frame[26..34]).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    assert_eq!(ways, [client, server]);
+    assert!(made.iter().all(|frame| frame[47] & 4 != 0), "RST");
+    // The client expects octet 50, and has said so. The server has said that it expects octet 300, and has heard up to 450.
+    let seq = |frame: &Vec<u8>| u32::from_be_bytes(frame[38..42].try_into().unwrap());
+    for frame in &made {
+        let from_client = [300, 450].map(|at| 0xffff_fff1_u32.wrapping_add(at));
+        let expected = if frame[26..34] == client { &from_client[..] } else { &[5001 + 50] };
+        assert!(expected.contains(&seq(frame)), "{}", seq(frame));
+    }
+}
+
 /// Runs one part of runs.c over a capture.
 fn life(what: &str, capture: &Path, least: u32) {
     let conf = conf("runs.conf", "max_concurrency = 64");
