@@ -117,7 +117,7 @@ enum {
 };
 
 /* Octets that came twice and differ. */
-struct mos_conflict {
+struct mos_copies {
 	uint64_t offset;     /* of the first one that differs */
 	size_t len;          /* as far as the last one that differs in this piece; some between may be equal */
 	const uint8_t *held; /* what is held */
@@ -133,7 +133,7 @@ struct mos_conflict {
  * 0, or -1 with EACCES, EPERM, EBADF, ENOTSOCK (not the socket of a connection), EFAULT (NULL), ENODATA (no more differ,
  * or none is held, or the callback is for another event or socket).
  */
-int mos_conflict(mctx_t mctx, int sock, uint64_t from, struct mos_conflict *conflict);
+int mos_conflict(mctx_t mctx, int sock, uint64_t from, struct mos_copies *conflict);
 
 /*
  * Values of MOS_CLIOVERLAP and MOS_SVROVERLAP beyond the two of the original: the stream is that which a receiver of this

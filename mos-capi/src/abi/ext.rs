@@ -19,11 +19,11 @@ pub struct MosError {
     pub octets: u64,
 }
 
-/// `struct mos_conflict`.
+/// `struct mos_copies`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[allow(missing_docs)] // the header explains them
-pub struct MosConflict {
+pub struct MosCopies {
     pub offset: u64,
     pub len: size_t,
     pub held: *const u8,
@@ -113,7 +113,7 @@ pub struct MosStats {
 
 const _: () = {
     assert!(size_of::<MosError>() == 24 && offset_of!(MosError, offset) == 8);
-    assert!(size_of::<MosConflict>() == 40 && offset_of!(MosConflict, stays) == 32);
+    assert!(size_of::<MosCopies>() == 40 && offset_of!(MosCopies, stays) == 32);
     assert!(size_of::<MosStream>() == 48 && offset_of!(MosStream, init_seq) == 32);
     assert!(size_of::<MosConnection>() == 48 && offset_of!(MosConnection, state) == 16);
     assert!(offset_of!(MosConnection, monitor) == 32 && offset_of!(MosConnection, vlan) == 38);

@@ -1,7 +1,7 @@
 //! Octets that were lost, and octets that came twice and differ.
 
 use super::active;
-use crate::abi::ext::{self, MosConflict, MosError};
+use crate::abi::ext::{self, MosCopies, MosError};
 use crate::abi::{Mctx, TcpRingFragment};
 use crate::app::CApp;
 use crate::errno::Errno;
@@ -68,13 +68,13 @@ fn described(trouble: Trouble) -> Answer<MosError> {
 /// See `mos_ext.h`.
 ///
 /// # Safety
-/// `conflict` is NULL or leads to room for a `struct mos_conflict`.
+/// `conflict` is NULL or leads to room for a `struct mos_copies`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mos_conflict(
     mctx: Mctx,
     sock: c_int,
     from: u64,
-    conflict: *mut MosConflict,
+    conflict: *mut MosCopies,
 ) -> c_int {
     entry(-1, || {
         in_callback(mctx, |context| {
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn mos_conflict(
             }
             let here = socket == context.socket();
             let clash = context.clash(Offset(from)).filter(|_| here).ok_or(Errno::NODATA)?;
-            let told = MosConflict {
+            let told = MosCopies {
                 offset: clash.range.start.0,
                 len: clash.held.len(),
                 held: clash.held.as_ptr(),

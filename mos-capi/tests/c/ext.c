@@ -91,7 +91,7 @@ static void bad_handle(mctx_t m, int number)
 	struct mos_stream stream;
 	struct mos_error error;
 	struct tcp_ring_fragment gap;
-	struct mos_conflict conflict;
+	struct mos_copies conflict;
 	struct mos_connection connection;
 	struct mos_stats stats;
 	struct mos_counter counter;
@@ -136,7 +136,7 @@ static void bad_socket(mctx_t m, int sock, int number)
 	struct mos_stream stream;
 	struct mos_error error;
 	struct tcp_ring_fragment gap;
-	struct mos_conflict conflict;
+	struct mos_copies conflict;
 	struct mos_connection connection;
 
 	FAILS(number, mos_peek_zc(m, sock, SVR, &data));
@@ -206,7 +206,7 @@ static void wrong_arguments(mctx_t m, int sock)
 	struct mos_stream stream;
 	struct mos_error error;
 	struct tcp_ring_fragment gap;
-	struct mos_conflict conflict;
+	struct mos_copies conflict;
 	struct mos_counter counter;
 
 	bad_handles();
@@ -550,7 +550,7 @@ static int is_turned(uint64_t from, const uint8_t *octets, size_t n)
 
 static void clash_is(mctx_t m, int sock, uint64_t *at, uint64_t from, size_t n, int stays)
 {
-	struct mos_conflict c;
+	struct mos_copies c;
 
 	memset(&c, 0, sizeof(c));
 	GIVES(0, mos_conflict(m, sock, *at, &c));
@@ -566,7 +566,7 @@ static void clash_is(mctx_t m, int sock, uint64_t *at, uint64_t from, size_t n, 
 
 static void on_again(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
 {
-	struct mos_conflict c;
+	struct mos_copies c;
 	uint64_t at = 0;
 	int by_last = policy == MOS_OVERLAP_LAST ? MOS_STAYS_CAME : MOS_STAYS_HELD;
 	(void)event, (void)arg;
