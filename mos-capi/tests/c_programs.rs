@@ -3,6 +3,8 @@
 
 #[path = "c_programs/input.rs"]
 mod input;
+#[path = "c_programs/packets.rs"]
+mod packets;
 mod support;
 
 use mos_dpdk::capture::Capture;
@@ -417,7 +419,7 @@ fn values_in_the_headers_are_those_of_the_library() {
     build_file(&file("constants.c", source.as_bytes()), Link::Shared);
 }
 
-/// The two programs that do everything wrong that can be done.
+/// The programs that do everything wrong that can be done, and those that change packets.
 fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     let conf = conf("careful.conf", "max_concurrency = 64");
     let capture = captures::ppeek();
@@ -427,6 +429,7 @@ fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     run(&build("tests/c/events.c", link), Some(&capture)).arg(&conf).checks(4000);
     run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);
     beyond_the_original(link, run);
+    packets::careful(link, run);
 }
 
 #[test]

@@ -198,6 +198,70 @@ pub(crate) fn raw_ip() -> PathBuf {
     super::file("rawip.pcap", &capture)
 }
 
+/// One connection, packet by packet: the client says 10 and 20 octets, the server twice 20.
+pub(crate) fn talk() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    let s =
+        s.data(Client, 0..10, 0).data(Server, 0..20, 10).data(Client, 10..30, 20).data(Server, 20..40, 30);
+    write("talk.pcap", &farewell(s, 30, 40).packets(), true)
+}
+
+/// The client ends, then the server, after so many octets.
+fn farewell(s: Script, client: u32, server: u32) -> Script {
+    s.bare(Side::Client, Flags::FIN | Flags::ACK, client, server)
+        .bare(Side::Server, Flags::FIN | Flags::ACK, server, client + 1)
+        .bare(Side::Client, Flags::ACK, client + 1, server + 1)
+}
+
+/// A short connection between two hosts, as the one sees it whose addresses are `client`'s.
+fn short(client: &str) -> Vec<Vec<u8>> {
+    let s = Script::new(client, "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    farewell(s.data(Side::Client, 0..10, 0).data(Side::Server, 0..20, 10), 10, 20).packets()
+}
+
+/// What comes in at a translator's two sides, and what leaves it: the client is 192.0.2.9:2000 to the server.
+pub(crate) fn translated() -> [PathBuf; 2] {
+    let (inside, outside) = (short("10.0.0.1:1000"), short("192.0.2.9:2000"));
+    let pairs = || inside.iter().cloned().zip(outside.iter().cloned());
+    let is_clients = |frame: &[u8]| frame[26..30] == [10, 0, 0, 1];
+    let come: Vec<_> = pairs().map(|(i, o)| if is_clients(&i) { i } else { o }).collect();
+    let leave: Vec<_> = pairs().map(|(i, o)| if is_clients(&i) { o } else { i }).collect();
+    [write("translated.pcap", &come, true), write("translated-out.pcap", &leave, true)]
+}
+
+/// A client of whose first ten octets fifteen are made, and of whose next twenty twelve: the server acknowledges those. It says
+/// the first ten twice.
+pub(crate) fn lengths() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    let s = s.data(Client, 0..10, 0).data(Client, 0..10, 0).data(Server, 0..20, 15).data(Client, 10..30, 20);
+    let s = s.bare(Server, Flags::ACK, 20, 27).bare(Client, Flags::FIN | Flags::ACK, 30, 20);
+    let s = s.bare(Server, Flags::FIN | Flags::ACK, 20, 28).bare(Client, Flags::ACK, 31, 21);
+    write("lengths.pcap", &s.packets(), true)
+}
+
+/// The longest packet there is, one beyond the window, and one in three fragments.
+pub(crate) fn fixed() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    let s =
+        s.data(Client, 0..65_495, 0).bare(Server, Flags::ACK, 0, 65_495).data(Client, 200_000..200_010, 0);
+    let mut packets = s.data(Client, 65_495..65_600, 0).packets();
+    let last = packets.pop().unwrap();
+    packets.extend(mos_flow::testing::fragments(&last, 48, 7));
+    write("fixed.pcap", &packets, true)
+}
+
+/// A short connection over IPv6 to whose client's ten octets two are added.
+pub(crate) fn six() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("[fd00::1]:1000", "[fd00::2]:80", Sides { client: 100, server: 200 }).handshake();
+    let s = s.data(Client, 0..10, 0).data(Server, 0..20, 12).bare(Client, Flags::FIN | Flags::ACK, 10, 20);
+    let s = s.bare(Server, Flags::FIN | Flags::ACK, 20, 13).bare(Client, Flags::ACK, 11, 21);
+    write("six.pcap", &s.bare(Server, Flags::ACK, 21, 13).packets(), true)
+}
+
 /// A UDP packet over IPv4 of 4 octets.
 fn udp() -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
