@@ -46,7 +46,7 @@
  *   contexts that exist when the first one begins to read are numbered by their cores; number n of them takes the
  *   packets for which GetRSSCPUCore() gives n, both directions of a connection alike. Packets that are not IP belong
  *   to the first one. Fragments have no ports and go by their addresses alone, perhaps to another context than their
- *   connection. They begin together: with mtcp_app_join() at once when there is a context for every core (num_cores)
+ *   connection. All begin together: with mtcp_app_join() at once when there is a context for every core (num_cores)
  *   and all of them are joined, else when no context was made or set up for 200 ms, or after a second. A context that
  *   is made after that gets nothing and ends at once, unless all others have ended or are destroyed: then it reads
  *   the captures anew. The context of core 0 writes OUT, that of core n OUT.n. Time goes on in all of them with each

@@ -61,8 +61,9 @@ pub(crate) fn load(path: &Path) -> Result<(), Errno> {
     })?;
     let warnings: Vec<String> = config.warnings.iter().map(|w| format!("{}: {w}", path.display())).collect();
     let settings = Settings::of(config);
-    settings.check().inspect_err(|_| {
-        text::tell(format_args!("{}: a size is too large", path.display()));
+    settings.check().map_err(|sentence| {
+        text::tell(format_args!("{}: {sentence}", path.display()));
+        Errno::INVAL
     })?;
     text::tell(warnings.join("\n"));
     *lock(&SETTINGS) = Some(settings);
@@ -98,7 +99,10 @@ pub(crate) fn change(conf: &MtcpConf) -> Result<(), Errno> {
         timeout: conf.tcp_timeout,
         config: settings.config.clone(),
     };
-    changed.check()?;
+    changed.check().map_err(|sentence| {
+        text::tell(sentence);
+        Errno::INVAL
+    })?;
     *settings = changed;
     Ok(())
 }
@@ -118,11 +122,21 @@ impl Settings {
         }
     }
 
-    fn check(&self) -> Result<(), Errno> {
-        let sizes = self.rcvbuf > 0 && self.sndbuf > 0 && self.time_wait >= 0;
-        let counts = (1..=MAX_CORES).contains(&self.num_cores)
-            && (1..=MAX_CONCURRENCY).contains(&self.max_concurrency);
-        if sizes && counts && self.limits([0; 16]).check().is_ok() { Ok(()) } else { Err(Errno::INVAL) }
+    /// Whether contexts can be made by it; else a sentence.
+    fn check(&self) -> Result<(), String> {
+        let ranges = [
+            ("num_cores", self.num_cores, 1..=MAX_CORES),
+            ("max_concurrency", self.max_concurrency, 1..=MAX_CONCURRENCY),
+            ("rcvbuf_size (rmem_size)", self.rcvbuf, 1..=c_int::MAX),
+            ("sndbuf_size (wmem_size)", self.sndbuf, 1..=c_int::MAX),
+            ("tcp_timewait (tcp_tw_interval)", self.time_wait, 0..=c_int::MAX),
+        ];
+        for (name, value, range) in ranges {
+            if !range.contains(&value) {
+                return Err(format!("{name} can be {} to {}", range.start(), range.end()));
+            }
+        }
+        self.limits([0; 16]).check().map_err(|e| e.to_string())
     }
 
     /// What an engine is made by.
@@ -287,7 +301,7 @@ mod tests {
             |c| c.tcp_timewait = -1,
         ];
         for change in changes {
-            assert_eq!(bad(change), Err(Errno::INVAL));
+            assert!(bad(change).is_err_and(|said| said.contains(" can be ")));
         }
     }
 

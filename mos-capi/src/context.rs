@@ -93,8 +93,11 @@ pub extern "C" fn mtcp_create_context(cpu: c_int) -> Mctx {
         text::tell("");
         let settings = conf::settings()?;
         let core = u32::try_from(cpu).ok().filter(|_| cpu < settings.num_cores).ok_or(Errno::INVAL)?;
+        if !current::is_stack_thread() {
+            slot::wait_for_destroyed(); // they may still hold the devices, or write the output
+        }
         let slot = slot::claim(core)?;
-        let started = Stack::new(&settings, core, slot).and_then(Stack::start);
+        let started = Stack::new(&settings, slot).and_then(Stack::start);
         if started.is_err() {
             slot.give_up();
         }

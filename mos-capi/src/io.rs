@@ -120,17 +120,17 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// Opens what `plan` names, for the context of core `cpu`.
+    /// Opens what `plan` names, for the context of `slot`.
     ///
     /// # Errors
     /// The errno of opening it, `EINVAL` for files that cannot be read or written here.
-    pub(crate) fn open(plan: Plan, cpu: u32, forwards: bool) -> Result<Input, Failure> {
+    pub(crate) fn open(plan: Plan, slot: &'static Slot, forwards: bool) -> Result<Input, Failure> {
         match plan {
             Plan::Capture { inputs, output } => {
                 let output = output.filter(|_| forwards);
-                Capture::open(&inputs, output.as_deref(), cpu).map(Input::Capture)
+                Capture::open(&inputs, output.as_deref(), slot.cpu()).map(Input::Capture)
             }
-            Plan::Tap { links } => Live::open(&links, forwards).map(Input::Live),
+            Plan::Tap { links } => Live::open(&links, slot, forwards).map(Input::Live),
         }
     }
 

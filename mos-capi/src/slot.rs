@@ -145,6 +145,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Slot> {
     TABLE.iter().filter(|s| matches!(s.phase(), Phase::Live | Phase::Ended))
 }
 
+/// Waits until the contexts that are being destroyed are gone.
+pub(crate) fn wait_for_destroyed() {
+    for slot in &TABLE {
+        let epoch = slot.epoch();
+        if slot.is_stopping() {
+            slot.wait(epoch, &[]);
+        }
+    }
+}
+
 /// Tells all contexts, some of which may wait for others, that something has changed.
 fn ring_all() {
     all().for_each(|slot| slot.bell.ring());

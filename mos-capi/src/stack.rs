@@ -40,18 +40,18 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A stack for core `cpu`.
+    /// A stack for the context of `slot`.
     ///
     /// # Errors
     /// Those of `mtcp_create_context`.
-    pub(crate) fn new(settings: &Settings, cpu: u32, slot: &'static Slot) -> Result<Self, Errno> {
+    pub(crate) fn new(settings: &Settings, slot: &'static Slot) -> Result<Self, Errno> {
         let plan = settings.plan().map_err(told)?;
         let seed = mos_dpdk::random_seed().map_err(|e| Errno::from(&e))?;
         let limits = settings.limits(seed);
         conf::check_memory(&limits, stack_size())?;
         let descriptors = u32::try_from(limits.max_sockets).map_err(|_| Errno::INVAL)?;
         let engine = Engine::new(limits).map_err(|e| Errno::from(&e))?;
-        let input = Input::open(plan, cpu, settings.forwards()).map_err(told)?;
+        let input = Input::open(plan, slot, settings.forwards()).map_err(told)?;
         if let Input::Capture(_) = input {
             slot.join_sharing();
         }

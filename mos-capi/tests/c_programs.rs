@@ -3,6 +3,8 @@
 
 #[path = "c_programs/input.rs"]
 mod input;
+#[path = "c_programs/live.rs"]
+mod live;
 #[path = "c_programs/packets.rs"]
 mod packets;
 mod support;

@@ -3,12 +3,14 @@
 use super::{Devices, Failure};
 use crate::app::CApp;
 use crate::errno::Errno;
+use crate::lock::lock;
+use crate::slot::{Epoch, Slot};
 use mos_dpdk::port::tap::Tap;
 use mos_dpdk::port::{Port, PortError, Received};
 use mos_dpdk::worker::{frame_of, send_on};
 use mos_flow::{Engine, Way};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 
 type Device = Box<dyn Port + Send>;
 
@@ -26,9 +28,9 @@ impl Live {
     /// Opens TAP devices.
     ///
     /// # Errors
-    /// That of the operating system.
-    pub(super) fn open(links: &[Devices], forwards: bool) -> Result<Self, Failure> {
-        let Some(holder) = Holder::new() else {
+    /// That of the operating system; `EBUSY` while a context with devices is being destroyed.
+    pub(super) fn open(links: &[Devices], slot: &'static Slot, forwards: bool) -> Result<Self, Failure> {
+        let Some(holder) = Holder::new(slot)? else {
             return Ok(Live { links: Vec::new(), forwards, holder: None });
         };
         let open = |name: &String| -> Result<Device, Failure> {
@@ -123,17 +125,29 @@ impl Live {
 /// Whoever has it may open devices: a device serves one context, and the first one made gets all of them.
 struct Holder;
 
-static HELD: AtomicBool = AtomicBool::new(false);
+/// Locked by threads that make contexts, and by stack threads when nothing of the program runs there any more.
+static HOLDER: Mutex<Option<(&'static Slot, Epoch)>> = Mutex::new(None);
 
 impl Holder {
-    fn new() -> Option<Holder> {
-        // Acquire: pairs with the store in `drop`: the devices are closed before another one opens them.
-        (!HELD.swap(true, Ordering::Acquire)).then_some(Holder)
+    /// `None` when another context has it.
+    fn new(slot: &'static Slot) -> Result<Option<Holder>, Failure> {
+        let mut holder = lock(&HOLDER);
+        match *holder {
+            None => {
+                *holder = Some((slot, slot.epoch()));
+                Ok(Some(Holder))
+            }
+            Some((other, epoch)) if other.epoch() == epoch && !other.is_stopping() => Ok(None),
+            Some(_) => {
+                let sentence = "the context that has the devices is being destroyed";
+                Err((Errno::BUSY, sentence.to_owned()))
+            }
+        }
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        HELD.store(false, Ordering::Release); // pairs with the swap in `new`
+        *lock(&HOLDER) = None;
     }
 }

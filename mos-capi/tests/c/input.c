@@ -289,6 +289,196 @@ static void refused(const char *unused)
 	CHECK(strstr(mos_last_error(), "no input") != NULL);
 }
 
+static volatile int ticks[MAX_CONTEXTS];
+static double first_tick;
+static volatile uint32_t first_ts, last_ts;
+
+static void on_tick(mctx_t m, int id, int side, event_t event, filter_arg_t *arg)
+{
+	struct timeval again = { 0, 10000 };
+	(void)side, (void)event, (void)arg;
+	if (ticks[m->cpu] == 0)
+		first_ts = mtcp_cb_get_ts(m), first_tick = seconds();
+	last_ts = mtcp_cb_get_ts(m);
+	ticks[m->cpu]++;
+	GIVES(0, mtcp_settimer(m, id, &again, on_tick));
+}
+
+static void wait_until(volatile int *what, int least, double most)
+{
+	double end = seconds() + most;
+	while (*what < least && seconds() < end)
+		usleep(500);
+	CHECK(*what >= least);
+}
+
+static void *join_it(void *mctx)
+{
+	static double ended;
+	mtcp_app_join(mctx);
+	ended = seconds();
+	return &ended;
+}
+
+/* How long mtcp_app_join() goes on after whatever ends the context. */
+static double joined_after(mctx_t m, void (*end)(mctx_t))
+{
+	pthread_t thread;
+	void *ended;
+
+	CHECK(pthread_create(&thread, NULL, join_it, m) == 0);
+	usleep(30000); /* it sleeps, and so does the stack */
+	double start = seconds();
+	end(m);
+	pthread_join(thread, &ended);
+	return *(double *)ended - start;
+}
+
+static void destroy(mctx_t m)
+{
+	GIVES(0, mtcp_destroy_context(m));
+}
+
+static void kill_process(mctx_t m)
+{
+	(void)m;
+	CHECK(kill(getpid(), SIGUSR1) == 0);
+}
+
+static void remove_devices(mctx_t m)
+{
+	(void)m;
+	CHECK(system("ip link delete mosl; ip link delete mosr") == 0);
+}
+
+static void handler_destroys(int signum)
+{
+	(void)signum;
+	mtcp_destroy_context(contexts[0]);
+}
+
+static void on_tick_destroy(mctx_t m, int id, int side, event_t event, filter_arg_t *arg)
+{
+	(void)id, (void)side, (void)event, (void)arg;
+	ticks[0]++;
+	GIVES(0, mtcp_destroy_context(m));
+	FAILS(EACCES, mtcp_settimer(m, 1, &interval, on_tick));
+}
+
+/* Between devices without any traffic. */
+static void idle(const char *unused)
+{
+	struct timeval ten = { 0, 10000 };
+	(void)unused;
+	setenv("MOS_IO", "tap:mosl,mosr", 1);
+	contexts[0] = mtcp_create_context(0);
+	MUST(contexts[0] != NULL);
+
+	/* A timer counts from when it is set, before the program is set up, and fires. */
+	double start = seconds();
+	GIVES(0, mtcp_settimer(contexts[0], 1, &ten, on_tick));
+	for (int i = 0; i < 250 && ticks[0] == 0; i++) { /* as long as something is set up, it does not read */
+		GIVES(0, mtcp_close(contexts[0], mtcp_socket(contexts[0], AF_INET, MOS_SOCK_MONITOR_RAW, 0)));
+		usleep(20000);
+	}
+	CHECK(ticks[0] > 0 && first_tick - start >= 0.0099);
+	wait_until(&ticks[0], 50, 20); /* 0.5 seconds, into the time when it reads */
+	double passed = seconds() - start, shown = (uint32_t)(last_ts - first_ts) / 1e6;
+	CHECK(shown > 0.45 && shown < passed + 0.01);
+
+	/* Commands of this thread do not wait for frames or timers. */
+	start = seconds();
+	for (int i = 0; i < 1000; i++) {
+		int sock = mtcp_socket(contexts[0], AF_INET, MOS_SOCK_MONITOR_STREAM, 0);
+		CHECK(sock >= 0);
+		GIVES(0, mtcp_close(contexts[0], sock));
+	}
+	CHECK(seconds() - start < 2); /* 1 ms for each; with a look every 5 ms it would be 5 */
+
+	/* A second context has no devices, but time; it ends when it is destroyed. */
+	contexts[1] = mtcp_create_context(1);
+	MUST(contexts[1] != NULL);
+	GIVES(0, mtcp_settimer(contexts[1], 1, &ten, on_tick));
+	wait_until(&ticks[1], 10, 5);
+	CHECK(joined_after(contexts[1], destroy) < 0.5);
+	CHECK(joined_after(contexts[0], destroy) < 0.5);
+
+	/* The devices are free again, for another context; a name taken twice is told. */
+	setenv("MOS_IO", "tap:mosl,mosl", 1);
+	FAILS_WITH(NULL, EBUSY, mtcp_create_context(0));
+	CHECK(strstr(mos_last_error(), "mosl") != NULL);
+	setenv("MOS_IO", "tap:mosl,mosr", 1);
+	mtcp_register_signal(SIGUSR1, handler_destroys);
+	contexts[0] = mtcp_create_context(0);
+	MUST(contexts[0] != NULL);
+	CHECK(joined_after(contexts[0], kill_process) < 0.5);
+	FAILS(EACCES, mtcp_destroy_context(contexts[0]));
+
+	contexts[0] = mtcp_create_context(0);
+	ticks[0] = 0;
+	GIVES(0, mtcp_settimer(contexts[0], 1, &ten, on_tick_destroy));
+	mtcp_app_join(contexts[0]);
+	CHECK(ticks[0] == 1);
+
+	contexts[0] = mtcp_create_context(0);
+	MUST(contexts[0] != NULL);
+	CHECK(joined_after(contexts[0], remove_devices) < 0.5);
+	GIVES(0, mtcp_destroy_context(contexts[0])); /* it has ended, and is still there */
+}
+
+static volatile int ends;
+static uint64_t received[2];
+
+static void on_data(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	char octets[5000];
+	ssize_t n;
+	(void)event, (void)arg;
+	while ((n = mtcp_peek(m, s, side, octets, sizeof(octets))) > 0)
+		received[side] += (uint64_t)n;
+	CHECK(n == 0);
+}
+
+static void on_end(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	(void)m, (void)s, (void)side, (void)event, (void)arg;
+	ends++;
+}
+
+static void on_raw_firewall(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
+{
+	struct pkt_info p;
+	(void)event, (void)arg;
+	GIVES(0, mtcp_getlastpkt(m, s, side, &p));
+	CHECK(p.in_ifidx == 0 || p.in_ifidx == 1);
+	if (p.tcph != NULL && ntohs(p.tcph->dest) == 8081)
+		GIVES(0, mtcp_setlastpkt(m, s, side, 0, NULL, 0, MOS_DROP));
+}
+
+/* In a cable between two hosts: counts what passes, drops what goes to port 8081. Prints what it saw when a signal ends it. */
+static void cable(const char *unused)
+{
+	struct timeval ten = { 0, 10000 };
+	(void)unused;
+	mtcp_register_signal(SIGTERM, handler_destroys);
+	contexts[0] = mtcp_create_context(0);
+	MUST(contexts[0] != NULL);
+	int raw = mtcp_socket(contexts[0], AF_INET, MOS_SOCK_MONITOR_RAW, 0);
+	int stream = mtcp_socket(contexts[0], AF_INET, MOS_SOCK_MONITOR_STREAM, 0);
+	GIVES(0, mtcp_register_callback(contexts[0], raw, MOS_ON_PKT_IN, MOS_NULL, on_raw_firewall));
+	GIVES(0, mtcp_register_callback(contexts[0], stream, MOS_ON_CONN_START, MOS_HK_SND, on_start));
+	GIVES(0, mtcp_register_callback(contexts[0], stream, MOS_ON_CONN_NEW_DATA, MOS_NULL, on_data));
+	GIVES(0, mtcp_register_callback(contexts[0], stream, MOS_ON_CONN_END, MOS_HK_SND, on_end));
+	GIVES(0, mtcp_settimer(contexts[0], 1, &ten, on_tick));
+	printf("ready\n");
+	fflush(stdout);
+	mtcp_app_join(contexts[0]);
+	mtcp_destroy_context(contexts[0]); /* if nobody has */
+	CHECK(ticks[0] > 10);
+	printf("%d connections, %d ends, %llu and %llu octets\n", starts[0], ends, (unsigned long long)received[0],
+	       (unsigned long long)received[1]);
+}
+
 /* What programs do with -c: fewer contexts than cores in the configuration share everything. */
 static void lowered(const char *cores)
 {
@@ -315,6 +505,8 @@ int main(int argc, char **argv)
 		{ "timers", timers },
 		{ "refused", refused },
 		{ "lowered", lowered },
+		{ "idle", idle },
+		{ "cable", cable },
 	};
 
 	if (argc < 3)

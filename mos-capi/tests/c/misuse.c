@@ -99,7 +99,8 @@ static void bad_files(void)
 		{ "mos {\nforward = yes\n}\n", "line 2" },
 		{ "mos {\n", "line 1" },
 		{ "application {\n}\n", "run" },
-		{ "mos {\nmax_concurrency = 4000000000\n}\n", "too large" },
+		{ "mos {\nmax_concurrency = 4000000000\n}\n", "max_concurrency can be 1 to" },
+		{ "mos {\nnetdev {\neth0 1\neth0 2\n}\n}", "line 4" },
 		{ "\xff\xfe", "UTF-8" },
 	};
 
@@ -113,10 +114,11 @@ static void bad_files(void)
 	}
 	FILE *f = fopen(bad_conf, "w");
 	MUST(f != NULL);
-	fputs("mos {\ncolour = red\n}\n", f);
+	fputs("mos {\ncolour = red\nstat_print = eth0\n}", f);
 	fclose(f);
 	GIVES(0, mtcp_init(bad_conf));
 	CHECK(strstr(mos_last_error(), "line 2") != NULL && strstr(mos_last_error(), "colour") != NULL);
+	CHECK(strstr(mos_last_error(), "line 3: `stat_print` has no effect") != NULL);
 	GIVES(0, mtcp_destroy());
 }
 
@@ -149,6 +151,7 @@ static void configuration(void)
 	}
 	conf.num_cores = 65;
 	FAILS(EINVAL, mtcp_setconf(&conf));
+	CHECK(strstr(mos_last_error(), "num_cores can be 1 to 64") != NULL);
 	conf.num_cores = 1;
 	conf.max_concurrency = 0x7fffffff;
 	FAILS(EINVAL, mtcp_setconf(&conf));

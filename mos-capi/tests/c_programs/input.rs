@@ -5,13 +5,13 @@ use mos_dpdk::capture::Capture;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| build("tests/c/input.c", Link::Shared))
 }
 
 /// A configuration for this many cores.
-fn cores(count: u32, lines: &str) -> PathBuf {
+pub(crate) fn cores(count: u32, lines: &str) -> PathBuf {
     let name = format!("input-{count}-{}.conf", lines.len());
     let mask = (1_u64 << count) - 1;
     conf(&name, &format!("max_concurrency = 1000\nnetdev {{\n eth0 {mask}\n}}\n{lines}"))

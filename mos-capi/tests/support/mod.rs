@@ -6,7 +6,7 @@ pub(crate) mod captures;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -171,6 +171,11 @@ impl Run {
         let output = self.command.output().unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
         succeeded(&output, &format!("{:?}", self.command));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts it; what it prints is read from it.
+    pub(crate) fn start(mut self) -> Child {
+        self.command.stdout(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{:?}: {e}", self.command))
     }
 
     /// Runs a program of checks, which must have made at least `least` of them.

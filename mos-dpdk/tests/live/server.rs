@@ -1,6 +1,6 @@
 //! A small HTTP server, so that every octet of what is sent is known.
 
-use crate::host::Host;
+use super::host::Host;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};

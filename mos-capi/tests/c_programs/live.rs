@@ -1,0 +1,106 @@
+//! C programs in real traffic: between TAP devices, with a host at each. Everything happens in network namespaces of its own.
+#![cfg(target_os = "linux")]
+
+#[path = "../../../mos-dpdk/tests/live/host.rs"]
+mod host;
+#[path = "../../../mos-dpdk/tests/live/server.rs"]
+mod server;
+
+use crate::input::{cores, program};
+use crate::support::{Run, skipped};
+use host::{CLIENT, Host, SERVER};
+use server::Server;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs `scenario`, which is all there is to the test `name`, in a network namespace of its own.
+fn alone(name: &str, scenario: fn()) {
+    if std::env::var_os("MOS_LIVE_ALONE").is_some() {
+        return scenario();
+    }
+    let ways: [&[&str]; 2] =
+        [&["unshare", "--net", "--"], &["unshare", "--user", "--map-root-user", "--net", "--"]];
+    let can = |way: &&&[&str]| {
+        let mut command = Command::new(way[0]);
+        command.args(&way[1..]).args(["ip", "tuntap", "add", "probe0", "mode", "tap"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    let Some(way) = ways.iter().find(can) else {
+        return skipped(
+            "no program was tried on live traffic: a network namespace with a TAP device cannot be made (that takes \
+             the command ip, root or user namespaces, and /dev/net/tun)",
+        );
+    };
+    let mut command = Command::new(way[0]);
+    command.args(&way[1..]).arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let status = command.env("MOS_LIVE_ALONE", "1").stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{name} failed, see above");
+}
+
+#[test]
+fn between_devices_time_goes_on_and_everybody_is_heard_at_once() {
+    alone("live::between_devices_time_goes_on_and_everybody_is_heard_at_once", || {
+        Run::new(program(), None).arg("idle").arg(cores(2, "")).checks(2000);
+    });
+}
+
+/// What a server at `port` gives, or `None` when it cannot be reached within `most`.
+fn get(client: &Host, port: u16, most: Duration) -> Option<Vec<u8>> {
+    let address = SocketAddr::new(IpAddr::V4(SERVER.v4), port);
+    client.inside(|| {
+        let mut stream = TcpStream::connect_timeout(&address, most).ok()?;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Some(answer)
+    })
+}
+
+#[test]
+fn a_program_stands_between_two_hosts() {
+    alone("live::a_program_stands_between_two_hosts", || {
+        const REQUEST: usize = 18;
+        let page: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+        let pair = "io = tap\nnic_forward_table {\nclient server\n}";
+        let by_conf = Run::new(program(), None).arg("cable").arg(cores(1, pair));
+        let by_environment =
+            Run::new(program(), None).arg("cable").arg(cores(1, "")).env("MOS_IO", "tap:client,server");
+        for (run, unplugged) in [(by_conf, false), (by_environment, true)] {
+            let mut child = run.start();
+            let mut printed = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            printed.read_line(&mut line).unwrap();
+            assert_eq!(line, "ready\n");
+            let (client, server) = (Host::new("client", CLIENT, SERVER), Host::new("server", SERVER, CLIENT));
+            let at = |port| SocketAddr::new(IpAddr::V4(SERVER.v4), port);
+            let open = Server::start(&server, at(8080), page.clone());
+            let closed = Server::start(&server, at(8081), page.clone());
+            let mut answers = 0;
+            for _ in 0..3 {
+                let answer = get(&client, 8080, Duration::from_secs(10)).unwrap();
+                assert!(answer.ends_with(&page), "another page");
+                answers += answer.len();
+                assert_eq!(open.clients.recv().unwrap().ip(), CLIENT.v4);
+            }
+            assert_eq!(get(&client, 8081, Duration::from_secs(2)), None, "it is dropped");
+            assert!(closed.clients.try_recv().is_err());
+            let start = Instant::now();
+            if unplugged {
+                client.unplug();
+                server.unplug();
+            } else {
+                assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+            }
+            assert!(child.wait().unwrap().success());
+            assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+            let mut rest = String::new();
+            printed.read_to_string(&mut rest).unwrap();
+            // Three that ended, for each side; and one whose SYN was dropped behind the program's back, which is there.
+            let expected = format!("4 connections, 6 ends, {answers} and {} octets\n", 3 * REQUEST);
+            assert!(rest.starts_with(&expected), "{rest}{expected}");
+            assert!(rest.ends_with(" checks, 0 failures\n"), "{rest}");
+        }
+    });
+}
