@@ -42,7 +42,7 @@
  *   clock, for timers, time-outs, and mtcp_cb_get_ts(). At the end of the last one the context ends: connections
  *   still alive get no MOS_ON_CONN_END, timers that are not due do not fire, mtcp_app_join() returns. Names are
  *   relative to the working directory. IN must be a regular file and OUT no pipe: nothing could end a wait for them.
- *   Several contexts share captures: each reads them itself, and takes the packets of its own connections. The
+ *   Several contexts share the same captures: each reads them itself, and takes the packets of its own connections. The
  *   contexts that exist when the first one begins to read are numbered by their cores; number n of them takes the
  *   packets for which GetRSSCPUCore() gives n, both directions of a connection alike. Packets that are not IP belong
  *   to the first one. Fragments have no ports and go by their addresses alone, perhaps to another context than their

@@ -15,6 +15,7 @@ use mos_dpdk::config::{Config, Io, Mos};
 use mos_dpdk::port::{PortError, Received};
 use mos_flow::{Engine, Instant};
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -47,6 +48,14 @@ impl Plan {
             None => from_configuration(&config.mos),
         };
         plan.map_err(|sentence| (Errno::NODEV, sentence))
+    }
+
+    /// A number for the names of captures, 0 when none are read.
+    pub(crate) fn captures(&self) -> u64 {
+        let Plan::Capture { inputs, .. } = self else { return 0 };
+        let mut hasher = DefaultHasher::new();
+        inputs.hash(&mut hasher);
+        hasher.finish().max(1)
     }
 }
 

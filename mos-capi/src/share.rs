@@ -15,20 +15,24 @@ static DIVIDING: Mutex<()> = Mutex::new(());
 /// The part of the context of `slot`, which is about to read. `None` when it came too late for one.
 pub(crate) fn take(slot: &'static Slot) -> Option<Share> {
     let _alone = lock(&DIVIDING);
-    if slot.share().is_none() && !slot::all().any(reads) {
-        divide();
+    if slot.share().is_none() && !readers_of(slot.sharing()).any(is_reading) {
+        divide(slot.sharing());
     }
     slot.share()
 }
 
+/// The contexts that read the same captures.
+fn readers_of(captures: u64) -> impl Iterator<Item = &'static Slot> {
+    slot::all().filter(move |slot| slot.sharing() == captures)
+}
+
 /// Whether the context has a part, and is not through with it.
-fn reads(slot: &Slot) -> bool {
+fn is_reading(slot: &Slot) -> bool {
     slot.share().is_some() && slot.phase() == Phase::Live
 }
 
-fn divide() {
-    let mut members: Vec<&Slot> =
-        slot::all().filter(|s| s.is_sharing() && s.phase() == Phase::Live).collect();
+fn divide(captures: u64) {
+    let mut members: Vec<&Slot> = readers_of(captures).filter(|s| s.phase() == Phase::Live).collect();
     members.sort_by_key(|slot| slot.cpu());
     let of = u32::try_from(members.len()).unwrap_or(0);
     for (rank, slot) in (0..of).zip(members) {
@@ -36,12 +40,11 @@ fn divide() {
     }
 }
 
-/// Whether all contexts that share are ready to read: joined, or their program is done with setting up.
-pub(crate) fn are_ready() -> bool {
-    slot::all().filter(|slot| slot.is_sharing()).all(|slot| slot.is_joined() || slot.is_settled())
-}
-
-/// Whether as many contexts as there can be are there to share.
-pub(crate) fn is_complete(cores: usize) -> bool {
-    slot::all().filter(|slot| slot.is_sharing()).count() >= cores
+/// Whether nobody is to be waited for who reads the same captures: all are joined, or their program is done with
+/// setting up, and there are as many as there can be, or no more are being made.
+pub(crate) fn is_complete(slot: &Slot, cores: usize) -> bool {
+    let ready = |slot: &Slot| slot.is_joined() || slot.is_settled();
+    let captures = slot.sharing();
+    captures == 0
+        || (slot.is_settled() || readers_of(captures).count() >= cores) && readers_of(captures).all(ready)
 }

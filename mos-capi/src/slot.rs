@@ -89,8 +89,8 @@ pub(crate) struct Slot {
     joined: AtomicBool,
     /// Reading is to end.
     halted: AtomicBool,
-    /// It reads captures, and shares them with others.
-    sharing: AtomicBool,
+    /// Which captures it reads, and shares with others who do. 0 for none.
+    sharing: AtomicU64,
     /// The program is done with setting up, as it seems.
     settled: AtomicBool,
     /// Its part of them: rank and number of parts. 0 before they are divided.
@@ -186,7 +186,7 @@ impl Slot {
             descriptors: AtomicU32::new(0),
             joined: AtomicBool::new(false),
             halted: AtomicBool::new(false),
-            sharing: AtomicBool::new(false),
+            sharing: AtomicU64::new(0),
             settled: AtomicBool::new(false),
             share: AtomicU64::new(0),
             mailbox: Mutex::new(Mailbox { open: false, commands: VecDeque::new() }),
@@ -245,7 +245,7 @@ impl Slot {
         self.visible.cpu.store(cpu.cast_signed(), Ordering::Relaxed);
         self.joined.store(false, Ordering::Relaxed);
         self.halted.store(false, Ordering::Relaxed);
-        self.sharing.store(false, Ordering::Relaxed);
+        self.sharing.store(0, Ordering::Relaxed);
         self.settled.store(false, Ordering::Relaxed);
         self.share.store(0, Ordering::Relaxed);
         *lock(&self.mailbox) = Mailbox { open: true, commands: VecDeque::new() };
@@ -266,12 +266,13 @@ impl Slot {
         self.cpu.load(Ordering::Relaxed)
     }
 
-    /// It reads captures. Before it is live.
-    pub(crate) fn join_sharing(&self) {
-        self.sharing.store(true, Ordering::Relaxed);
+    /// It reads these captures, by a number for their names that is not 0. Before it is live.
+    pub(crate) fn join_sharing(&self, captures: u64) {
+        self.sharing.store(captures, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_sharing(&self) -> bool {
+    /// Which captures it reads, 0 for none.
+    pub(crate) fn sharing(&self) -> u64 {
         self.sharing.load(Ordering::Relaxed)
     }
 

@@ -46,15 +46,14 @@ impl Stack {
     /// Those of `mtcp_create_context`.
     pub(crate) fn new(settings: &Settings, slot: &'static Slot) -> Result<Self, Errno> {
         let plan = settings.plan().map_err(told)?;
+        let captures = plan.captures();
         let seed = mos_dpdk::random_seed().map_err(|e| Errno::from(&e))?;
         let limits = settings.limits(seed);
         conf::check_memory(&limits, stack_size())?;
         let descriptors = u32::try_from(limits.max_sockets).map_err(|_| Errno::INVAL)?;
         let engine = Engine::new(limits).map_err(|e| Errno::from(&e))?;
         let input = Input::open(plan, slot, settings.forwards()).map_err(told)?;
-        if let Input::Capture(_) = input {
-            slot.join_sharing();
-        }
+        slot.join_sharing(captures);
         let cores = usize::try_from(settings.num_cores).unwrap_or(1);
         Ok(Stack { slot, engine, app: CApp::new(slot.visible()), input, descriptors, cores, reading: false })
     }
@@ -125,7 +124,7 @@ impl Stack {
             self.slot.set_settled(is_settled);
             if self.slot.is_joined() || is_settled && self.app.is_set_up() {
                 let latest = *deadline.get_or_insert(now + PATIENCE);
-                if self.has_company(is_settled) || now >= latest {
+                if share::is_complete(self.slot, self.cores) || now >= latest {
                     break;
                 }
             }
@@ -135,12 +134,6 @@ impl Stack {
             }
         }
         Ok(())
-    }
-
-    /// Whether nobody is to be waited for with whom the input is shared.
-    fn has_company(&self, is_settled: bool) -> bool {
-        let is_complete = is_settled || share::is_complete(self.cores);
-        !self.slot.is_sharing() || is_complete && share::are_ready()
     }
 
     /// Until the input ends.

@@ -231,6 +231,20 @@ static void late(const char *unused)
 	GIVES(0, mtcp_destroy_context(contexts[0]));
 }
 
+/* Contexts that read different captures share nothing. */
+static void apart(const char *other)
+{
+	ranked = 0;
+	contexts[0] = mtcp_create_context(0);
+	watch(contexts[0]);
+	setenv("MOS_IO", other, 1);
+	contexts[1] = mtcp_create_context(1);
+	watch(contexts[1]);
+	mtcp_app_join(contexts[0]);
+	mtcp_app_join(contexts[1]);
+	report_all();
+}
+
 static struct timeval interval;
 
 static void on_timer(mctx_t m, int id, int side, event_t event, filter_arg_t *arg)
@@ -345,6 +359,19 @@ static void kill_process(mctx_t m)
 	CHECK(kill(getpid(), SIGUSR1) == 0);
 }
 
+static void interrupt_twice(mctx_t m)
+{
+	(void)m;
+	CHECK(kill(getpid(), SIGINT) == 0);
+	usleep(10000);
+	CHECK(kill(getpid(), SIGINT) == 0);
+}
+
+static void handler_does_nothing(int signum)
+{
+	(void)signum;
+}
+
 static void remove_devices(mctx_t m)
 {
 	(void)m;
@@ -419,6 +446,12 @@ static void idle(const char *unused)
 	GIVES(0, mtcp_settimer(contexts[0], 1, &ten, on_tick_destroy));
 	mtcp_app_join(contexts[0]);
 	CHECK(ticks[0] == 1);
+
+	mtcp_register_signal(SIGINT, handler_does_nothing);
+	contexts[0] = mtcp_create_context(0);
+	MUST(contexts[0] != NULL);
+	CHECK(joined_after(contexts[0], interrupt_twice) < 0.5);
+	GIVES(0, mtcp_destroy_context(contexts[0]));
 
 	contexts[0] = mtcp_create_context(0);
 	MUST(contexts[0] != NULL);
@@ -502,6 +535,7 @@ int main(int argc, char **argv)
 		{ "threads", threads },
 		{ "some", some },
 		{ "late", late },
+		{ "apart", apart },
 		{ "timers", timers },
 		{ "refused", refused },
 		{ "lowered", lowered },

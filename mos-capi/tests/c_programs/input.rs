@@ -1,6 +1,6 @@
 //! Which context gets which packets of captures.
 
-use crate::support::{Link, Run, build, conf, recorded, workshop};
+use crate::support::{Link, Run, build, can_sanitize, conf, recorded, skipped, workshop};
 use mos_dpdk::capture::Capture;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -94,6 +94,13 @@ fn a_context_that_comes_late_gets_nothing_and_a_later_one_everything() {
 }
 
 #[test]
+fn contexts_with_captures_of_their_own_share_nothing() {
+    let run = Run::new(program(), Some(&recorded("short4.pcap"))).arg("apart").arg(cores(2, ""));
+    let printed = run.arg(format!("pcap:{}", recorded("web4.pcap").display())).output();
+    assert_eq!(parts(&printed), [whole("short4.pcap"), whole("web4.pcap")]);
+}
+
+#[test]
 fn time_goes_on_for_every_context_alike() {
     // One connection: all contexts but one have no packets at all.
     let printed =
@@ -145,6 +152,16 @@ fn captures_are_read_one_after_the_other() {
     // With a context alone, the output has both in their order.
     Run::new(program(), None).arg("spread").arg(cores(1, &lines)).output();
     assert!(frames(&out) == [frames(&four.0), frames(&six.0)].concat());
+}
+
+#[test]
+fn nothing_is_read_or_written_beyond_its_end_by_several_contexts() {
+    if !can_sanitize() {
+        return skipped("several contexts were not run under AddressSanitizer: the C compiler has none");
+    }
+    let program = build("tests/c/input.c", Link::Sanitized);
+    let run = Run::new(&program, Some(&recorded("short4.pcap"))).arg("threads").arg(cores(4, ""));
+    assert_eq!(sum(&parts(&run.output())), whole("short4.pcap"));
 }
 
 #[test]

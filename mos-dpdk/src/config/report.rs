@@ -134,7 +134,7 @@ pub enum LoadError {
     Conf(ConfError),
     /// The operating system's word.
     Io(io::Error),
-    /// It is larger than [`LARGEST`](super::LARGEST).
+    /// It is larger than [`LARGEST`].
     TooLarge,
 }
 
