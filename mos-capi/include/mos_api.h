@@ -42,15 +42,15 @@
  *   clock, for timers, time-outs, and mtcp_cb_get_ts(). At the end of the last one the context ends: connections
  *   still alive get no MOS_ON_CONN_END, timers that are not due do not fire, mtcp_app_join() returns. Names are
  *   relative to the working directory. IN must be a regular file and OUT no pipe: nothing could end a wait for them.
- *   Several contexts share the same captures: each reads them itself, and takes the packets of its own connections. The
- *   contexts that exist when the first one begins to read are numbered by their cores; number n of them takes the
+ *   Several contexts share the same captures: each reads them itself, and takes the packets of its own connections.
+ *   The contexts that exist when the first one begins to read are numbered by their cores; number n of them takes the
  *   packets for which GetRSSCPUCore() gives n, both directions of a connection alike. Packets that are not IP belong
- *   to the first one. Fragments have no ports and go by their addresses alone, perhaps to another context than their
- *   connection. All begin together: with mtcp_app_join() at once when there is a context for every core (num_cores)
- *   and all of them are joined, else when no context was made or set up for 200 ms, or after a second. A context that
- *   is made after that gets nothing and ends at once, unless all others have ended or are destroyed: then it reads
- *   the captures anew. The context of core 0 writes OUT, that of core n OUT.n. Time goes on in all of them with each
- *   packet of the captures, but not in step: one may be ahead of another.
+ *   to the first one. Fragments go where the first one of their datagram went; those that come before it go by their
+ *   addresses alone. All begin together: with mtcp_app_join() at once when there is a context for every core
+ *   (num_cores) and all of them are joined, else when no context was made or set up for 200 ms, or after a second. A
+ *   context that is made after that gets nothing and ends at once, unless all others have ended or are destroyed:
+ *   then it reads the captures anew. The context of core 0 writes OUT, that of core n OUT.n. Time goes on in all of
+ *   them with each packet of the captures, but not in step: one may be ahead of another.
  *
  *   TAP devices are made when they are not there, which takes the right to administer the network. The first context
  *   made has all of them; others get no packets, but their timers run. The clock is the system's when the process

@@ -6,11 +6,12 @@
 //!
 //! # Invariants
 //! 1. Both directions of a connection have one queue, whatever the number of queues.
-//! 2. All fragments of all datagrams between two addresses have one queue: ports are in the first one only. It need not be that of the
-//!    connection that they belong to.
+//! 2. [`hash_of_frame`] gives all fragments of all datagrams between two addresses one hash: ports are in the first one
+//!    only. It need not be that of the connection that they belong to. A [`Splitter`] remembers the ports.
+//! 3. Of splitters that are shown the same frames in the same order, one for each share, exactly one takes each frame.
 
 use mos_flow::Frame;
-use mos_flow::wire::{Packet, parse};
+use mos_flow::wire::{Fragment, Packet, parse};
 use std::net::{IpAddr, SocketAddr};
 
 /// The key, for network cards.
@@ -100,10 +101,72 @@ impl Share {
     pub fn new(rank: u32, of: u32) -> Option<Share> {
         (rank < of).then_some(Share { rank, of })
     }
+}
 
-    /// Whether a frame is in it. Those without a hash belong to number 0.
-    pub fn has(self, frame: &Frame<'_>) -> bool {
-        self.of == 1 || hash_of_frame(frame).map_or(0, |hash| queue(hash, self.of)) == self.rank
+/// Datagrams whose ports are remembered. Arbitrary; fragments follow each other closely.
+const DATAGRAMS: usize = 64;
+
+/// What all fragments of a datagram have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Datagram {
+    addresses: ([u8; 16], [u8; 16]),
+    network: u64,
+    id: u32,
+}
+
+/// Tells which frames belong to a share. It is shown all of them.
+#[derive(Clone, Debug)]
+pub struct Splitter {
+    share: Share,
+    /// Datagrams whose first fragment came, with their hashes; the newest takes the place of the oldest.
+    datagrams: Vec<(Datagram, u32)>,
+    oldest: usize,
+}
+
+impl Splitter {
+    /// One that has seen nothing.
+    pub fn new(share: Share) -> Self {
+        Splitter { share, datagrams: Vec::with_capacity(DATAGRAMS), oldest: 0 }
+    }
+
+    /// Whether a frame belongs to the share. Those that are not IP belong to number 0. Fragments go where their first one
+    /// went, and by their addresses when they come before it.
+    pub fn takes(&mut self, frame: &Frame<'_>) -> bool {
+        let Share { rank, of } = self.share;
+        of == 1 || queue(self.hash(frame).unwrap_or(0), of) == rank
+    }
+
+    fn hash(&mut self, frame: &Frame<'_>) -> Option<u32> {
+        let packet = parse(frame.link, frame.data).ok()?;
+        let addresses = packet.addresses(frame.data);
+        let folded = fold(&addresses.0) ^ fold(&addresses.1);
+        let Some(Fragment { id, offset, .. }) = packet.fragment else {
+            return Some(toeplitz(folded ^ fold_ports(&packet, frame.data)));
+        };
+        let datagram = Datagram { addresses, network: packet.network, id };
+        if offset > 0 {
+            let known = self.datagrams.iter().find(|known| known.0 == datagram);
+            return Some(known.map_or(toeplitz(folded), |known| known.1));
+        }
+        let ports = match packet.segment_bytes(frame.data) {
+            [a, b, c, d, ..] if matches!(packet.protocol, TCP | UDP) => fold(&[*a, *b, *c, *d]),
+            _ => 0,
+        };
+        let hash = toeplitz(folded ^ ports);
+        self.remember(datagram, hash);
+        Some(hash)
+    }
+
+    fn remember(&mut self, datagram: Datagram, hash: u32) {
+        let known = self.datagrams.iter_mut().find(|known| known.0 == datagram);
+        if let Some(known) = known {
+            known.1 = hash;
+        } else if self.datagrams.len() < DATAGRAMS {
+            self.datagrams.push((datagram, hash));
+        } else if let Some(place) = self.datagrams.get_mut(self.oldest) {
+            *place = (datagram, hash);
+            self.oldest = (self.oldest + 1) % DATAGRAMS;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::share;
 use crate::slot::Slot;
 use mos_dpdk::port::pcap::{PcapSink, PcapSource};
 use mos_dpdk::port::{Port, PortError, Received};
-use mos_dpdk::rss::Share;
+use mos_dpdk::rss::Splitter;
 use mos_dpdk::worker::{send_made, send_on};
 use mos_flow::{Engine, Frame, Instant};
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ pub(crate) struct Capture {
     sources: VecDeque<PcapSource>,
     sink: Option<PcapSink>,
     /// Nothing, before it begins, and for a context that came too late for a part.
-    share: Option<Share>,
+    splitter: Option<Splitter>,
 }
 
 impl Capture {
@@ -39,22 +39,24 @@ impl Capture {
             sources.push_back(PcapSource::open(path).map_err(|e| (Errno::from(&e), e.to_string()))?);
         }
         let sink = output.map(|output| create(&output_of(output, cpu), inputs)).transpose()?;
-        Ok(Capture { sources, sink, share: None })
+        Ok(Capture { sources, sink, splitter: None })
     }
 
     pub(super) fn begin(&mut self, slot: &'static Slot) {
-        self.share = share::take(slot);
+        self.splitter = share::take(slot).map(Splitter::new);
     }
 
     pub(super) fn turn(&mut self, engine: &mut Engine<CApp>, app: &mut CApp) -> Result<Received, PortError> {
-        let Capture { sources, sink, share } = self;
-        let (Some(source), Some(share)) = (sources.front_mut(), *share) else { return Ok(Received::End) };
+        let Capture { sources, sink, splitter } = self;
+        let (Some(source), Some(splitter)) = (sources.front_mut(), splitter) else {
+            return Ok(Received::End);
+        };
         let mut sent = Ok(());
         let received = source.receive(&mut |frames| {
             if let Some(first) = frames.first() {
                 start_clock(engine, app, first.time);
             }
-            sent = pass(frames, share, engine, app, sink.as_mut());
+            sent = pass(frames, splitter, engine, app, sink.as_mut());
         })?;
         sent?;
         self.send_made(engine)?;
@@ -79,10 +81,10 @@ impl Capture {
     }
 }
 
-/// Processes the frames of `share`, and sends them on. Time goes on with all of them.
+/// Processes the frames that belong to a context, and sends them on. Time goes on with all of them.
 fn pass(
     frames: &mut [Frame<'_>],
-    share: Share,
+    splitter: &mut Splitter,
     engine: &mut Engine<CApp>,
     app: &mut CApp,
     mut sink: Option<&mut PcapSink>,
@@ -100,7 +102,7 @@ fn pass(
     let mut now = Instant(0);
     for at in 0..frames.len() {
         let Some(frame) = frames.get(at) else { break };
-        if share.has(frame) {
+        if splitter.takes(frame) {
             frames.swap(end, at);
             end += 1;
             continue;

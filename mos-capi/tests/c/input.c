@@ -468,8 +468,32 @@ static void on_data(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
 	ssize_t n;
 	(void)event, (void)arg;
 	while ((n = mtcp_peek(m, s, side, octets, sizeof(octets))) > 0)
-		received[side] += (uint64_t)n;
+		__atomic_add_fetch(&received[side], (uint64_t)n, __ATOMIC_RELAXED);
 	CHECK(n == 0);
+}
+
+/* Prints what was received in all connections of all contexts. */
+static void octets(const char *unused)
+{
+	int all = 0;
+
+	(void)unused;
+	count = cores_of_conf();
+	for (int i = 0; i < count; i++) {
+		contexts[i] = mtcp_create_context(i);
+		MUST(contexts[i] != NULL);
+		int stream = mtcp_socket(contexts[i], AF_INET, MOS_SOCK_MONITOR_STREAM, 0);
+		GIVES(0, mtcp_register_callback(contexts[i], stream, MOS_ON_CONN_START, MOS_HK_SND, on_start));
+		GIVES(0, mtcp_register_callback(contexts[i], stream, MOS_ON_CONN_NEW_DATA, MOS_NULL, on_data));
+	}
+	for (int i = 0; i < count; i++)
+		mtcp_app_join(contexts[i]);
+	for (int i = 0; i < count; i++) {
+		CHECK(starts[i] > 0);
+		all += starts[i];
+		GIVES(0, mtcp_destroy_context(contexts[i]));
+	}
+	printf("%d connections, %llu octets\n", all, (unsigned long long)(received[0] + received[1]));
 }
 
 static void on_end(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
@@ -536,6 +560,7 @@ int main(int argc, char **argv)
 		{ "some", some },
 		{ "late", late },
 		{ "apart", apart },
+		{ "octets", octets },
 		{ "timers", timers },
 		{ "refused", refused },
 		{ "lowered", lowered },

@@ -1,6 +1,6 @@
 //! Which context gets which packets of captures.
 
-use crate::support::{Link, Run, build, can_sanitize, conf, recorded, skipped, workshop};
+use crate::support::{Link, Run, build, can_sanitize, captures, conf, recorded, skipped, workshop};
 use mos_dpdk::capture::Capture;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -91,6 +91,17 @@ fn a_context_that_comes_late_gets_nothing_and_a_later_one_everything() {
     let all = format!("{packets} packets");
     assert!(matches!(lines[..], [one, two, _] if one == all && two == all), "{printed}");
     assert!(printed.ends_with(" checks, 0 failures\n"), "{printed}");
+}
+
+#[test]
+fn fragments_come_to_their_connection() {
+    let (connections, octets) = captures::FRAGMENTED;
+    for count in [1, 3] {
+        let run = Run::new(program(), Some(&captures::fragmented())).arg("octets").arg(cores(count, ""));
+        let printed = run.output();
+        assert!(printed.starts_with(&format!("{connections} connections, {octets} octets\n")), "{printed}");
+        assert!(printed.ends_with(" checks, 0 failures\n"), "{printed}");
+    }
 }
 
 #[test]

@@ -183,6 +183,43 @@ pub(crate) fn twins() -> PathBuf {
     write("twins.pcap", &packets, false)
 }
 
+/// Connections and octets of [`fragmented`].
+pub(crate) const FRAGMENTED: (usize, usize) = (20, 20 * 3 * 1000);
+
+/// Connections whose data comes in fragments.
+pub(crate) fn fragmented() -> PathBuf {
+    let mut packets = Vec::new();
+    for n in 0..FRAGMENTED.0 {
+        let isn = Sides { client: 100, server: 200 };
+        let s = Script::new(&format!("10.0.0.1:{}", 1000 + n), "10.0.0.2:80", isn).handshake();
+        let s = s.data(Side::Client, 0..1000, 0).data(Side::Server, 0..1000, 1000);
+        for (id, packet) in s.data(Side::Client, 1000..2000, 1000).packets().into_iter().enumerate() {
+            packets.extend(fragments(&packet, (n * 10 + id) as u16));
+        }
+    }
+    write("fragmented.pcap", &packets, false)
+}
+
+/// An IPv4 packet in pieces of 400 octets.
+fn fragments(frame: &[u8], id: u16) -> Vec<Vec<u8>> {
+    let (headers, payload) = frame.split_at(34);
+    let last = payload.len().div_ceil(400) - 1;
+    let pieces = payload.chunks(400).enumerate().map(|(n, piece)| {
+        let mut fragment = headers.to_vec();
+        let place = (n * 50) as u16 | if n < last { 0x2000 } else { 0 };
+        for (at, word) in [(16, 20 + piece.len() as u16), (18, id), (20, place), (24, 0)] {
+            fragment[at..at + 2].copy_from_slice(&word.to_be_bytes());
+        }
+        let words = fragment[14..34].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+        let sum: u32 = words.sum();
+        let checksum = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
+        fragment[24..26].copy_from_slice(&checksum.to_be_bytes());
+        fragment.extend(piece);
+        fragment
+    });
+    pieces.collect()
+}
+
 /// A handshake captured without link headers.
 pub(crate) fn raw_ip() -> PathBuf {
     let packets =

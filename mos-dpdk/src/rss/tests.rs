@@ -92,6 +92,14 @@ fn connection(client: SocketAddr, server: SocketAddr) -> Vec<Vec<u8>> {
     packets
 }
 
+/// Who of `of` takes which frames.
+fn takers(of: u32, frames: &[Frame<'_>]) -> Vec<Vec<u32>> {
+    let shares = (0..of).map(|rank| Share::new(rank, of).unwrap());
+    let mut splitters: Vec<Splitter> = shares.map(Splitter::new).collect();
+    let mut takers = |frame| (0..of).filter(|rank| splitters[*rank as usize].takes(frame)).collect();
+    frames.iter().map(takers).collect()
+}
+
 fn addresses() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
     let v4 = |a: [u8; 4], p| SocketAddr::new(a.into(), p);
     let v6 = |a: [u8; 16], p| SocketAddr::new(a.into(), p);
@@ -109,8 +117,7 @@ proptest! {
         let own = queue(hash(client, server), of);
         for packet in connection(client, server) {
             let frame = Frame::ethernet(Instant(0), &packet);
-            let having = (0..of).filter(|rank| Share::new(*rank, of).unwrap().has(&frame));
-            prop_assert_eq!(having.collect::<Vec<_>>(), [own], "one of all");
+            prop_assert_eq!(takers(of, &[frame]), [[own]], "one of all");
         }
     }
 }
@@ -145,7 +152,55 @@ fn without_ports_addresses_count() {
     assert_eq!(of(&[0; 20]), None);
     let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
     let frame = Frame::ethernet(Instant(0), &arp);
-    let having = (0..5).filter(|rank| Share::new(*rank, 5).unwrap().has(&frame));
-    assert_eq!(having.collect::<Vec<_>>(), [0]);
+    assert_eq!(takers(5, &[frame]), [[0]]);
     assert_eq!((Share::new(1, 1), Share::new(0, 0), Share::new(0, 1)), (None, None, Some(Share::ALL)));
+}
+
+/// A fragment of a UDP datagram from port `port` of 10.0.0.1 to port 53 of 10.0.3.2.
+fn fragment(id: u16, port: u16, first: bool) -> Vec<u8> {
+    let [high, low] = port.to_be_bytes();
+    let udp = [high, low, 0, 53, 0, 20, 0, 0];
+    let mut packet = if first { ipv4(UDP, 0x2000, &udp) } else { ipv4(UDP, 1, &[0xab; 12]) };
+    packet[4..6].copy_from_slice(&id.to_be_bytes());
+    packet[10..12].fill(0);
+    let words = packet[..20].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let sum: u32 = words.sum();
+    let checksum = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+#[test]
+fn fragments_go_where_their_first_one_went() {
+    const OF: u32 = 16;
+    let raw = |packets: &[Vec<u8>]| {
+        let frame = |packet| Frame { link: LinkType::RawIp, ..Frame::ethernet(Instant(0), packet) };
+        takers(OF, &packets.iter().map(|p| frame(p)).collect::<Vec<_>>())
+    };
+    let (client, server) = ("10.0.0.1".parse().unwrap(), "10.0.3.2".parse().unwrap());
+    let of_port =
+        |port: u16| vec![queue(hash(SocketAddr::new(client, port), SocketAddr::new(server, 53)), OF)];
+    let of_addresses = vec![queue(hash_of_addresses(client, server), OF)];
+    // As many datagrams as are remembered, and one more: the oldest is forgotten.
+    let ports = 1000..1000 + DATAGRAMS as u16 + 1;
+    let firsts = ports.clone().map(|port| fragment(port, port, true));
+    let lasts = ports.clone().map(|port| fragment(port, port, false));
+    let taken = raw(&firsts.chain(lasts).collect::<Vec<_>>());
+    let expected: Vec<Vec<u32>> = ports.clone().map(of_port).collect();
+    let (first, last) = taken.split_at(ports.len());
+    assert_eq!(first, expected);
+    assert_eq!(last[0], of_addresses);
+    assert_eq!(last[1..], expected[1..]);
+    assert!(expected.iter().any(|e| *e != of_addresses));
+    // One that comes first, and an identification that is used again.
+    let again = [
+        fragment(1, 7, false),
+        fragment(1, 7, true),
+        fragment(1, 7, false),
+        fragment(1, 8, true),
+        fragment(1, 8, false),
+        fragment(2, 8, false),
+    ];
+    let expected = [of_addresses.clone(), of_port(7), of_port(7), of_port(8), of_port(8), of_addresses];
+    assert_eq!(raw(&again), expected);
 }
