@@ -1,0 +1,194 @@
+//! The manual: each function of the headers has a page that says what its header says, and whose program runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
+
+#[path = "manual/header.rs"]
+mod header;
+#[path = "manual/page.rs"]
+mod page;
+#[allow(dead_code)] // the other tests use all of it
+mod support;
+
+use header::{Declaration, declarations};
+use page::{Page, pages};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+use support::{Link, Run, build_file, cc, conf, file, package, recorded, skipped};
+
+/// Where a function is documented: by its name, across links.
+fn page_of<'a>(pages: &'a BTreeMap<String, Page>, function: &str) -> &'a Page {
+    let own = pages.get(&format!("{function}.3")).unwrap_or_else(|| panic!("{function} has no page"));
+    own.link.as_ref().map_or(own, |target| &pages[target])
+}
+
+/// All functions of the headers that programs of this library include.
+fn functions() -> Vec<Declaration> {
+    let headers = std::fs::read_dir(package().join("include")).unwrap().map(|e| e.unwrap().path());
+    let headers: BTreeSet<PathBuf> = headers.filter(|p| p.extension().is_some_and(|e| e == "h")).collect();
+    let all: Vec<Declaration> = headers.iter().flat_map(|h| declarations(h)).collect();
+    assert!(all.len() >= 26, "{all:?}");
+    all
+}
+
+#[test]
+fn pages_are_clean_mdoc() {
+    if Command::new("mandoc").arg("-T").arg("lint").arg("/dev/null").output().is_err() {
+        return skipped("the manual was not linted: mandoc is not installed");
+    }
+    let man = package().join("man");
+    for (name, page) in pages().iter().filter(|(_, p)| p.link.is_none()) {
+        let lint = Command::new("mandoc")
+            .args(["-T", "lint", "-W", "warning"])
+            .arg(&page.path)
+            .current_dir(&man)
+            .output()
+            .unwrap();
+        assert!(lint.status.success(), "{name}\n{}", String::from_utf8_lossy(&lint.stdout));
+    }
+}
+
+#[test]
+fn each_function_has_a_page_with_its_prototype() {
+    let pages = pages();
+    for function in functions() {
+        let page = page_of(&pages, &function.name);
+        assert!(page.names.contains(&function.name), "{} is no name of {}", function.name, page.title);
+        assert_eq!(page.prototypes.get(&function.name), Some(&function.prototype), "{}", page.title);
+        let header = function.header.file_name().unwrap().to_str().unwrap();
+        assert_eq!(page.include.as_deref(), Some(included(header)), "{}", page.title);
+    }
+}
+
+/// What a program includes to have the declarations of a header.
+fn included(header: &str) -> &str {
+    match header {
+        "mtcp_api.h" | "mtcp_epoll.h" => "mos_api.h",
+        own => own,
+    }
+}
+
+#[test]
+fn each_page_is_about_functions_that_exist() {
+    let declared: BTreeMap<String, Declaration> =
+        functions().into_iter().map(|d| (d.name.clone(), d)).collect();
+    for (name, page) in pages().iter().filter(|(name, _)| name.ends_with(".3")) {
+        let function = name.strip_suffix(".3").unwrap();
+        assert!(declared.contains_key(function), "{name}: no header has it");
+        for (function, prototype) in &page.prototypes {
+            assert_eq!(declared.get(function).map(|d| &d.prototype), Some(prototype), "{name}");
+        }
+    }
+}
+
+#[test]
+fn pages_name_the_errors_that_the_headers_name() {
+    let known = errno_names();
+    let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let pages = pages();
+    for function in functions() {
+        let errors = function.comment_words().filter(|w| known.contains(*w)).map(str::to_owned);
+        named.entry(page_of(&pages, &function.name).title.clone()).or_default().extend(errors);
+    }
+    let total: usize = named.values().map(BTreeSet::len).sum();
+    assert!(total > 80, "only {total} errors were found in the headers");
+    for page in pages.values().filter(|p| named.contains_key(&p.title)) {
+        assert_eq!(page.errors, named[&page.title], "{}: page, header", page.title);
+    }
+}
+
+/// The names that the C library has for errors.
+fn errno_names() -> BTreeSet<String> {
+    let output =
+        Command::new(cc()).args(["-dM", "-E", "-include", "errno.h", "-x", "c", "/dev/null"]).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let names = text.lines().filter_map(|l| l.strip_prefix("#define E")?.split(' ').next());
+    let names: BTreeSet<String> = names.map(|n| format!("E{n}")).collect();
+    assert!(names.contains("ENODATA") && names.contains("EACCES"), "{names:?}");
+    names
+}
+
+#[test]
+fn pages_refer_to_pages_that_exist() {
+    let pages = pages();
+    for (name, page) in &pages {
+        let ours = page.references.iter().filter(|r| r.starts_with("mtcp_") || r.starts_with("mos"));
+        for reference in ours {
+            assert!(pages.contains_key(reference), "{name} refers to {reference}");
+        }
+        if let Some(target) = &page.link {
+            assert!(pages[target].link.is_none(), "{name}: a link to a link");
+        }
+    }
+}
+
+/// Compiles and runs the programs of a page over a capture, and returns what each printed.
+fn run(name: &str, capture: &str) -> Vec<String> {
+    let page = &pages()[name];
+    let conf = conf("manual.conf", "max_concurrency = 1000\nrmem_size = 262144");
+    let run = |(i, text): (usize, &String)| {
+        let source = file(&format!("manual-{name}-{i}.c"), text.as_bytes());
+        Run::new(&build_file(&source, Link::Shared), Some(&recorded(capture))).arg(&conf).output()
+    };
+    page.programs.iter().enumerate().map(run).collect()
+}
+
+#[test]
+fn the_program_of_each_page_runs() {
+    for (name, page) in pages().iter().filter(|(name, p)| p.link.is_none() && !name.ends_with(".5")) {
+        assert!(!page.programs.is_empty(), "{name} has no example");
+        for program in &page.programs {
+            let about = page.prototypes.keys().any(|f| program.contains(&format!("{f}(")));
+            assert!(about || name.ends_with(".7"), "{name}: the example does not call it");
+            assert!(program.lines().all(|l| l.replace('\t', "        ").len() <= 80), "{name}: long lines");
+        }
+        for printed in run(name, "web4.pcap") {
+            assert!(!printed.is_empty(), "{name}: the program printed nothing");
+        }
+    }
+}
+
+/// What `truth.json` says of all connections of a capture together: how many, octets to the clients, to the servers.
+fn truth(capture: &str) -> (usize, u64, u64) {
+    let text = std::fs::read_to_string(recorded("truth.json")).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let connections = whole["files"][capture]["connections"].as_array().unwrap();
+    let sum = |to: &str| connections.iter().map(|c| c[to]["bytes"].as_u64().unwrap()).sum();
+    (connections.len(), sum("to_client"), sum("to_server"))
+}
+
+/// The programs say of captures what their ends know.
+#[test]
+fn the_programs_print_the_truth() {
+    let prints = |name: &str, capture: &str, expected: &str| {
+        assert_eq!(run(name, capture), [expected], "{name} over {capture}");
+    };
+    let (connections, to_clients, to_servers) = truth("short4.pcap");
+    prints(
+        "mtcp_peek.3",
+        "short4.pcap",
+        &format!(
+            "clients received {to_clients} octets and 0 lost ones\n\
+             servers received {to_servers} octets and 0 lost ones\n"
+        ),
+    );
+    prints("mtcp_socket.3", "short4.pcap", &format!("{connections} over IPv4, 0 over IPv6\n"));
+    prints("mtcp_socket.3", "short6.pcap", "0 over IPv4, 60 over IPv6\n");
+    prints("mtcp_close.3", "short4.pcap", "10 connections\n");
+    prints("mtcp_bind_monitor_filter.3", "short4.pcap", "0 connections\n");
+    prints("mtcp_bind_monitor_filter.3", "web4.pcap", "1 connections\n");
+    prints("mtcp_destroy_context.3", "short4.pcap", "one connection has ended\n");
+    prints("mtcp_register_callback.3", "web4.pcap", "a server has received something\n");
+    prints("mtcp_getpeername.3", "web4.pcap", "192.0.2.1:40000 > 192.0.2.2:80\n");
+    prints("mtcp_create_context.3", "web4.pcap", "a connection on core 0\n");
+
+    let (_, to_client, to_server) = truth("web4.pcap");
+    let printed = run("mtcp_getsockopt.3", "web4.pcap").concat();
+    let line = |end: &str, octets: u64| format!("{end} received {octets} octets, held in 1 pieces");
+    let lines: BTreeSet<&str> = printed.lines().collect();
+    assert_eq!(lines, BTreeSet::from([&*line("client", to_client), &line("server", to_server)]));
+
+    // The request line, as the capture's description has it; octets ahead of holes only where frames were lost.
+    prints("mtcp_ppeek.3", "web4.pcap", "GET /report.txt HTTP/1.1\n");
+    let printed = run("mtcp_ppeek.3", "lossy.pcap").concat();
+    assert!(printed.lines().any(|l| l.contains(" octets from ")), "{printed}");
+}
