@@ -9,6 +9,7 @@ mod page;
 mod support;
 
 use header::{Declaration, declarations};
+use mos_dpdk::config::Config;
 use page::{Page, pages};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -191,4 +192,34 @@ fn the_programs_print_the_truth() {
     prints("mtcp_ppeek.3", "web4.pcap", "GET /report.txt HTTP/1.1\n");
     let printed = run("mtcp_ppeek.3", "lossy.pcap").concat();
     assert!(printed.lines().any(|l| l.contains(" octets from ")), "{printed}");
+}
+
+/// Every key and block that the parser takes is in mos.conf(5), and no other is.
+#[test]
+fn each_key_of_the_configuration_is_documented() {
+    let source = package().join("../mos-dpdk/src/config.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    // A pattern of a match: words between quotation marks before an arrow, or what a block's name is compared with.
+    let patterns = source.lines().filter_map(|l| match l.split_once("=>") {
+        Some((pattern, _)) if pattern.trim_start().starts_with('"') => Some(pattern),
+        Some((pattern, _)) => pattern.split_once("b.name == ").map(|(_, name)| name),
+        None => None,
+    });
+    let known: BTreeSet<String> =
+        patterns.flat_map(|p| p.split('"').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert!(known.len() >= 24, "{known:?}");
+    let page = &pages()["mos.conf.5"];
+    let blocks = ["application", "mos"].map(str::to_owned);
+    let documented: BTreeSet<String> = page.items.iter().cloned().chain(blocks).collect();
+    assert_eq!(documented, known, "the page, the parser");
+}
+
+#[test]
+fn the_configurations_of_the_manual_are_understood() {
+    let page = &pages()["mos.conf.5"];
+    assert!(!page.texts.is_empty());
+    for text in &page.texts {
+        let config = Config::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
 }

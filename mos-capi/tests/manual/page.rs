@@ -20,6 +20,8 @@ pub(crate) struct Page {
     pub(crate) errors: BTreeSet<String>,
     /// Pages as `name.section`.
     pub(crate) references: BTreeSet<String>,
+    /// Keys of a configuration that are explained.
+    pub(crate) items: BTreeSet<String>,
     /// Whole C programs among the examples.
     pub(crate) programs: Vec<String>,
     /// Other literal text among the examples.
@@ -87,6 +89,9 @@ impl Page {
         }
         for three in words.windows(3).filter(|w| w[0] == ".Xr" || w[0] == "Xr") {
             self.references.insert(format!("{}.{}", three[1], three[2]));
+        }
+        if words.starts_with(&[".It".to_owned(), "Ic".to_owned()]) {
+            self.items.extend(words[2..].iter().filter(|w| *w != ",").cloned());
         }
     }
 }
