@@ -60,7 +60,7 @@ impl Page {
                 (Some(".Bd"), None) if words[1] == "-literal" => literal = Some(Vec::new()),
                 (Some(".Sh"), None) => section = words[1..].join(" "),
                 (Some(".Nm"), None) if section == "NAME" => page.names.extend(words.get(1).cloned()),
-                (Some(".In"), None) => page.include = words.get(1).cloned(),
+                (Some(".In"), None) if section == "SYNOPSIS" => page.include = words.get(1).cloned(),
                 (Some(".Ft"), None) => kind = words[1..].join(" "),
                 (Some(".Fn"), None) if section == "SYNOPSIS" => page.prototype(&kind, &words[1], &words[2..]),
                 (Some(".Fo"), None) => open = Some((words[1].clone(), Vec::new())),
