@@ -175,7 +175,7 @@ int mtcp_getsockopt(mctx_t mctx, int sock, int level, int optname, void *optval,
 /*
  * Sets an option of a socket; see enum mos_socket_opts in mos_api.h for level SOL_MONSOCKET.
  * -1 with EACCES, EBADF, ENOSYS (unknown level or name), EFAULT (NULL), EINVAL (a length or value that is
- * impossible), ENOTSOCK (not an option of that kind of socket), EOPNOTSUPP (not built yet), ENOMEM (MOS_*OVERLAP).
+ * impossible), ENOTSOCK (not an option of that kind of socket), ENOMEM (MOS_*OVERLAP).
  */
 int mtcp_setsockopt(mctx_t mctx, int sock, int level, int optname, const void *optval, socklen_t optlen);
 

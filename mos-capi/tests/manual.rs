@@ -182,6 +182,13 @@ fn the_programs_print_the_truth() {
     prints("mtcp_getpeername.3", "web4.pcap", "192.0.2.1:40000 > 192.0.2.2:80\n");
     prints("mtcp_create_context.3", "web4.pcap", "a connection on core 0\n");
 
+    let refused = format!("{connections} connections refused\n");
+    prints("mtcp_cb_dropcurpkt.3", "short4.pcap", &refused);
+    prints("mtcp_reset_conn.3", "web4.pcap", "a connection was reset\n");
+    prints("mtcp_define_event.3", "web4.pcap", "a SYN to port 80\n");
+    let stopped = "a packet\n".repeat(connections);
+    prints("mtcp_cb_stop.3", "short4.pcap", &stopped);
+
     let (_, to_client, to_server) = truth("web4.pcap");
     let printed = run("mtcp_getsockopt.3", "web4.pcap").concat();
     let line = |end: &str, octets: u64| format!("{end} received {octets} octets, held in 1 pieces");
