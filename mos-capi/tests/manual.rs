@@ -92,8 +92,9 @@ fn pages_name_the_errors_that_the_headers_name() {
     }
     let total: usize = named.values().map(BTreeSet::len).sum();
     assert!(total > 80, "only {total} errors were found in the headers");
-    for page in pages.values().filter(|p| named.contains_key(&p.title)) {
-        assert_eq!(page.errors, named[&page.title], "{}: page, header", page.title);
+    for (title, in_header) in &named {
+        let differ: Vec<_> = pages[title].errors.symmetric_difference(in_header).collect();
+        assert!(differ.is_empty(), "{title}: either the page or the header names {differ:?}");
     }
 }
 
@@ -157,12 +158,20 @@ fn truth(capture: &str) -> (usize, u64, u64) {
     (connections.len(), sum("to_client"), sum("to_server"))
 }
 
+fn prints(name: &str, capture: &str, expected: &str) {
+    assert_eq!(run(name, capture), [expected], "{name} over {capture}");
+}
+
+/// As [`prints`], in whatever order, and each line perhaps more than once.
+fn prints_lines(name: &str, capture: &str, expected: &[String]) {
+    let printed = run(name, capture).concat();
+    let lines: BTreeSet<&str> = printed.lines().collect();
+    assert_eq!(lines, expected.iter().map(String::as_str).collect(), "{name} over {capture}");
+}
+
 /// The programs say of captures what their ends know.
 #[test]
 fn the_programs_print_the_truth() {
-    let prints = |name: &str, capture: &str, expected: &str| {
-        assert_eq!(run(name, capture), [expected], "{name} over {capture}");
-    };
     let (connections, to_clients, to_servers) = truth("short4.pcap");
     prints(
         "mtcp_peek.3",
@@ -181,24 +190,40 @@ fn the_programs_print_the_truth() {
     prints("mtcp_register_callback.3", "web4.pcap", "a server has received something\n");
     prints("mtcp_getpeername.3", "web4.pcap", "192.0.2.1:40000 > 192.0.2.2:80\n");
     prints("mtcp_create_context.3", "web4.pcap", "a connection on core 0\n");
-
-    let refused = format!("{connections} connections refused\n");
-    prints("mtcp_cb_dropcurpkt.3", "short4.pcap", &refused);
-    prints("mtcp_reset_conn.3", "web4.pcap", "a connection was reset\n");
     prints("mtcp_define_event.3", "web4.pcap", "a SYN to port 80\n");
-    let stopped = "a packet\n".repeat(connections);
-    prints("mtcp_cb_stop.3", "short4.pcap", &stopped);
 
     let (_, to_client, to_server) = truth("web4.pcap");
-    let printed = run("mtcp_getsockopt.3", "web4.pcap").concat();
     let line = |end: &str, octets: u64| format!("{end} received {octets} octets, held in 1 pieces");
-    let lines: BTreeSet<&str> = printed.lines().collect();
-    assert_eq!(lines, BTreeSet::from([&*line("client", to_client), &line("server", to_server)]));
+    let lines = [line("client", to_client), line("server", to_server)];
+    prints_lines("mtcp_getsockopt.3", "web4.pcap", &lines);
 
     // The request line, as the capture's description has it; octets ahead of holes only where frames were lost.
     prints("mtcp_ppeek.3", "web4.pcap", "GET /report.txt HTTP/1.1\n");
     let printed = run("mtcp_ppeek.3", "lossy.pcap").concat();
     assert!(printed.lines().any(|l| l.contains(" octets from ")), "{printed}");
+}
+
+#[test]
+fn the_programs_that_interfere_do_so_once_for_each_connection() {
+    let (connections, ..) = truth("short4.pcap");
+    prints("mtcp_cb_dropcurpkt.3", "short4.pcap", &format!("{connections} connections refused\n"));
+    prints("mtcp_cb_stop.3", "short4.pcap", &"a packet\n".repeat(connections));
+    prints("mtcp_reset_conn.3", "web4.pcap", "a connection was reset\n");
+}
+
+#[test]
+fn the_programs_beyond_the_original_print_the_truth() {
+    let (_, to_client, to_server) = truth("web4.pcap");
+    let line = |end: &str, octets: u64| format!("{end}: {octets} octets, whole");
+    let lines = [line("client", to_client), line("server", to_server)];
+    prints_lines("mos_get_stream.3", "web4.pcap", &lines);
+    prints("mos_skip.3", "web4.pcap", &format!("{to_client} octets\n"));
+    let records = "a record of 1000 octets\n".repeat(usize::try_from(to_client / 1000).unwrap());
+    let records = format!("{records}a record of {} octets\n", to_client % 1000);
+    prints("mos_wait_for.3", "web4.pcap", &records);
+    prints("mos_get_connection.3", "web4.pcap", "connection 0 was closed\n");
+    prints("mos_conflict.3", "web4.pcap", "0 retransmissions, 0 octets differ\n");
+    prints("mos_ppeek_zc.3", "web4.pcap", "GET /report.txt\n");
 }
 
 /// Every key and block that the parser takes is in mos.conf(5), and no other is.

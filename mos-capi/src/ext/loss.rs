@@ -70,12 +70,7 @@ fn described(trouble: Trouble) -> Answer<MosError> {
 /// # Safety
 /// `conflict` is NULL or leads to room for a `struct mos_copies`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mos_conflict(
-    mctx: Mctx,
-    sock: c_int,
-    from: u64,
-    conflict: *mut MosCopies,
-) -> c_int {
+pub unsafe extern "C" fn mos_conflict(mctx: Mctx, sock: c_int, from: u64, conflict: *mut MosCopies) -> c_int {
     entry(-1, || {
         in_callback(mctx, |context| {
             let socket = active(context, sock)?.id();
