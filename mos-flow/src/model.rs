@@ -122,6 +122,10 @@ fn change(ctx: &mut Context<'_, App>, what: u8, how: u8) {
         5 => edit.replace(at, len, &octets[..usize::from(what >> 5)]),
         _ => edit.insert(at, &octets[..len]),
     };
+    if how & 3 == 3 {
+        edit.renew_ip_checksum();
+        edit.renew_transport_checksum();
+    }
 }
 
 /// Defines an event that happens as its filter pleases, or when it is raised.
