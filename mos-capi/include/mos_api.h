@@ -34,7 +34,8 @@
  *       io = tap                   devices in nic_forward_table (pairs) and netdev (those in no pair only listen)
  *   MOS_CHECKSUM=off in the environment takes packets with wrong checksums too, as captures on a host that leaves
  *   checksums to its network card have them. Packets that are forwarded (forward = 1, no callback dropped them) are
- *   written to OUT, or leave by the device's partner, otherwise unchanged: there are no routes and no ARP.
+ *   written to OUT, or leave by the device's partner, as callbacks left them, and behind each burst the packets that
+ *   they made. Nothing else changes them: there are no routes and no ARP.
  *   Reading begins with mtcp_app_join(). For programs that do not call it, it begins when at least one callback or
  *   timer is there, and for 200 ms no call has set up anything.
  *
