@@ -61,7 +61,7 @@ static inline void check(int good, const char *what, const char *file, int line,
 /* Whatever waits for ever is a failure. */
 __attribute__((constructor)) static void limit_time(void)
 {
-	alarm(120);
+	alarm(600);
 }
 
 static inline int report(void)
