@@ -7,6 +7,7 @@
 # The argument is the folder with libmos.so and libmos.a. The environment says where things go: PREFIX, in it LIBDIR,
 # INCLUDEDIR and MANDIR, and for those who make packages DESTDIR, which goes before each of them. libmtcp.so and
 # libmtcp.a are other names of the same libraries, for the makefiles of programs that were written for the mOS stack.
+# Where the dynamic linker keeps a list, ldconfig tells it of a new library.
 set -eu
 
 fail() {
@@ -48,6 +49,7 @@ ln -sf "$soname" "$libs/libmos.so"
 ln -sf libmos.so "$libs/libmtcp.so"
 ln -sf libmos.a "$libs/libmtcp.a"
 
+# Of what rustc's --print native-static-libs names, the C compiler adds the rest itself.
 cat >"$libs/pkgconfig/mos.pc" <<END
 prefix=$prefix
 libdir=$libdir

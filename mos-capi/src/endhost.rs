@@ -66,7 +66,8 @@ fn of_socket<T>(mctx: Mctx, sock: c_int) -> Answer<T> {
     Err(Errno::NOSYS)
 }
 
-/// See `mos_api.h`. C passes more arguments than these, which only the caller has to do with.
+/// See `mos_api.h`. In C it takes any number of arguments more. Those named are passed in the same places all the same, and
+/// the others concern nobody but the caller, who puts them there and takes them away.
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_set_debug_string(_manager: *mut c_void, _format: *const c_char) -> c_int {
     entry(-1, || Err(Errno::NOSYS))

@@ -61,7 +61,7 @@ static inline void check(int good, const char *what, const char *file, int line,
 /* Whatever waits for ever is a failure. */
 __attribute__((constructor)) static void limit_time(void)
 {
-	alarm(600);
+	alarm(600); /* valgrind needs a minute on an idle machine */
 }
 
 static inline int report(void)
