@@ -31,7 +31,7 @@ use crate::wire::{Family, LinkType, MAX_DEPTH, Packet, Walker, checksum, parse, 
 use crate::{
     Config, Context, EmbryonicThenIdle, Engine, Event, EventId, FilterSlot, Frame, Hook, Instant, Layer,
     Offset, OverlapPolicy, Patience, Peek, Range, Retention, Side, Sides, SocketId, SocketKind, Timeouts,
-    UserEvent, Verdict,
+    UserEvent, Verdict, Way,
 };
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -62,6 +62,9 @@ impl App {
         byte
     }
 }
+
+/// Where frames go that are no packets.
+const AS_IT_IS: Way = Way::Back(u16::MAX);
 
 /// A handler that may do anything it is allowed to.
 fn anything(ctx: &mut Context<'_, App>) {
@@ -104,6 +107,7 @@ fn anything(ctx: &mut Context<'_, App>) {
         19..=21 => change(ctx, what, how),
         22 => drop(ctx.reset()),
         23 => drop(ctx.control().reset(other)),
+        24 => drop(ctx.control().send_frame(AS_IT_IS, LinkType::Ethernet, &[what; 99])),
         _ => look(ctx, other, side, how),
     }
 }
@@ -144,6 +148,7 @@ fn define(ctx: &mut Context<'_, App>, parent: EventId, how: u8) {
 
 /// Reads in every way there is; what is read must be consistent.
 fn look(ctx: &mut Context<'_, App>, socket: SocketId, side: Side, how: u8) {
+    compare(ctx);
     let Ok(mut m) = ctx.monitor_at(socket) else { return };
     let mut buf = [0; 600];
     let mut ranges = [Range::default(); 40];
@@ -164,7 +169,19 @@ fn look(ctx: &mut Context<'_, App>, socket: SocketId, side: Side, how: u8) {
         Ok(Peek::Empty) | Err(_) => assert_eq!(before, m.cursor(side)),
     }
     let _ = (m.ppeek(side, Offset(u64::from(how) << 56), &mut buf), m.stream_info(side), m.state(side));
-    let _ = (m.address(side), m.end_reason(), m.kind(), m.set_user(7), m.flow_number());
+    let _ = (m.address(side), m.end_reason(), m.kind(), m.set_user(7), m.flow_number(), m.opened_for());
+}
+
+/// Goes through the conflict at hand: all of it lies in its range, in order, and differs at both ends.
+fn compare(ctx: &Context<'_, App>) {
+    let mut at = Offset::ZERO;
+    while let Some(clash) = ctx.clash(at) {
+        let whole = ctx.conflict().map(|conflict| conflict.range);
+        assert_eq!(whole.map(|whole| whole.intersection(clash.range)), Some(clash.range));
+        assert!(clash.range.start >= at && clash.held.len() as u64 == clash.range.len());
+        assert!(clash.held.first() != clash.came.first() && clash.held.last() != clash.came.last());
+        at = clash.range.end;
+    }
 }
 
 /// How datagrams are put together that come in fragments, with little memory or none.
@@ -320,6 +337,10 @@ fn check_output(engine: &mut Engine<App>, frames: &[Frame<'_>], take: bool) {
     }
     let walker = Walker::new([7; 16]);
     while let Some(sent) = take.then(|| engine.poll_transmit()).flatten() {
+        if sent.way == AS_IT_IS {
+            assert_eq!(sent.octets, [sent.octets[0]; 99]);
+            continue;
+        }
         let packet = walker.walk(sent.link, sent.octets).expect("a packet that was made can be read");
         assert_eq!(verify(sent.octets, &packet), Ok(()), "its checksums are right");
     }
