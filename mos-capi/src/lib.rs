@@ -9,6 +9,8 @@
 //!     `current`: the running Context             `slot`: a command to the mailbox, and a bell
 //!              └──────────────────┬─────────────────────┘
 //!   callbacks ◄── `current` ──  `stack`: one thread for each context, owner of its `mos_flow::Engine`
+//!                                 │
+//!                               `io`: captures, of which each context has a `share`, or devices
 //! ```
 //!
 //! A context is one slot of a table that lives as long as the process, so that a stale or wild `mctx_t` is told by its

@@ -96,7 +96,7 @@ fn connection(client: SocketAddr, server: SocketAddr) -> Vec<Vec<u8>> {
 fn takers(of: u32, frames: &[Frame<'_>]) -> Vec<Vec<u32>> {
     let shares = (0..of).map(|rank| Share::new(rank, of).unwrap());
     let mut splitters: Vec<Splitter> = shares.map(Splitter::new).collect();
-    let mut takers = |frame| (0..of).filter(|rank| splitters[*rank as usize].takes(frame)).collect();
+    let takers = |frame| (0..of).filter(|rank| splitters[*rank as usize].takes(frame)).collect();
     frames.iter().map(takers).collect()
 }
 
