@@ -14,6 +14,7 @@ use page::{Page, pages};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 use support::{Link, Run, build_file, cc, conf, file, package, recorded, skipped};
 
 /// Where a function is documented: by its name, across links.
@@ -123,15 +124,26 @@ fn pages_refer_to_pages_that_exist() {
     }
 }
 
-/// Compiles and runs the programs of a page over a capture, and returns what each printed.
+/// Runs the programs of a page over a capture, and returns what each printed.
 fn run(name: &str, capture: &str) -> Vec<String> {
-    let page = &pages()[name];
     let conf = conf("manual.conf", "max_concurrency = 1000\nrmem_size = 262144");
-    let run = |(i, text): (usize, &String)| {
+    let run = |program: &PathBuf| Run::new(program, Some(&recorded(capture))).arg(&conf).output();
+    built(name).iter().map(run).collect()
+}
+
+/// The programs of a page, compiled. Tests that run at the same time may do it twice.
+fn built(name: &str) -> Vec<PathBuf> {
+    static BUILT: Mutex<BTreeMap<String, Vec<PathBuf>>> = Mutex::new(BTreeMap::new());
+    if let Some(programs) = BUILT.lock().unwrap().get(name) {
+        return programs.clone();
+    }
+    let build = |(i, text): (usize, &String)| {
         let source = file(&format!("manual-{name}-{i}.c"), text.as_bytes());
-        Run::new(&build_file(&source, Link::Shared), Some(&recorded(capture))).arg(&conf).output()
+        build_file(&source, Link::Shared)
     };
-    page.programs.iter().enumerate().map(run).collect()
+    let programs: Vec<PathBuf> = pages()[name].programs.iter().enumerate().map(build).collect();
+    BUILT.lock().unwrap().insert(name.to_owned(), programs.clone());
+    programs
 }
 
 #[test]
