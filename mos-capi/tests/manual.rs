@@ -5,7 +5,6 @@
 mod header;
 #[path = "manual/page.rs"]
 mod page;
-#[allow(dead_code)] // the other tests use all of it
 mod support;
 
 use header::{Declaration, declarations};
