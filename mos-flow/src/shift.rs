@@ -25,7 +25,7 @@
 //! 1. Changes are in the order of their places and of their carriers, and do not overlap.
 //! 2. No change touches what was forwarded before it, and none is carried by it: the receiver never sees an octet at two
 //!    places.
-//! 3. A change that the receiver has acknowledged is only counted. From [`ShiftMap::floor`] on octets are where they
+//! 3. A change that the receiver has acknowledged is only counted, unless one behind it is carried by its octets. From [`ShiftMap::floor`] on octets are where they
 //!    were; what is below is acknowledged, and a segment that reaches there is to be cut: nobody knows any more which of
 //!    its octets were removed.
 
@@ -261,14 +261,20 @@ impl ShiftMap {
         self.forget();
     }
 
-    /// Forgets changes that are forwarded and acknowledged.
+    /// Forgets changes that are forwarded and acknowledged, and whose octets carry nothing that is not.
     fn forget(&mut self) {
-        while let Some(change) = self.changes.first().copied() {
-            if change.reach(self.shift).end > self.acknowledged || change.carrier() >= self.forwarded {
-                return;
+        let (mut shift, mut forgotten) = (self.shift, 0);
+        for (at, change) in self.changes.iter().enumerate() {
+            if change.reach(shift).end > self.acknowledged || change.carrier() >= self.forwarded {
+                break;
             }
-            self.shift = self.shift.saturating_add(change.growth());
-            self.floor = change.end();
+            shift = shift.saturating_add(change.growth());
+            // The next one may be carried by an octet that this one removed, or that carries this one, too.
+            if self.changes.get(at + 1).is_none_or(|next| next.carrier() >= change.end()) {
+                (self.shift, self.floor, forgotten) = (shift, change.end(), at + 1);
+            }
+        }
+        for _ in 0..forgotten {
             self.changes.remove(0);
         }
     }

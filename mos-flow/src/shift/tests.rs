@@ -49,6 +49,26 @@ fn removed_octets_are_acknowledged_with_what_precedes_them() {
     assert_eq!((map.pending(), map.ack_to_sender(2)), (0, 5));
 }
 
+/// An octet that was removed, or that carries what was acknowledged, and carries what was not, is still to be repeated.
+#[test]
+fn what_carries_more_is_not_forgotten() {
+    let mut map = map(&[removed(2, 1), inserted(3, 1, Anchor::Preceding)], 4);
+    map.on_acknowledged(2);
+    assert_eq!((map.pending(), map.ack_to_sender(2)), (2, 2));
+    assert!(map.floor() <= 2, "the sender repeats octet 2");
+    let pieces: std::vec::Vec<Piece> = map.pieces(2..4).collect();
+    assert_eq!(pieces, [Piece::Inserted(2..3), Piece::Kept(3..4)]);
+    map.on_acknowledged(3);
+    assert_eq!((map.pending(), map.floor(), map.ack_to_sender(3)), (0, 3, 3));
+
+    let mut map = self::map(&[inserted(3, 1, Anchor::Preceding), inserted(3, 1, Anchor::Preceding)], 4);
+    map.on_acknowledged(4);
+    assert_eq!((map.pending(), map.ack_to_sender(4)), (2, 2));
+    assert!(map.floor() <= 2, "the sender repeats octet 2");
+    map.on_acknowledged(5);
+    assert_eq!((map.pending(), map.floor(), map.ack_to_sender(5)), (0, 3, 3));
+}
+
 /// The last octets of a word that becomes another one do not come alone.
 #[test]
 fn a_replacement_is_carried_by_one_of_the_octets_replaced() {
