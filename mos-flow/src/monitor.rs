@@ -120,6 +120,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         self.engine.flows.get(self.flow_id()?).ok_or(SocketError::NoSocket)
     }
 
+    #[inline]
     fn conn(&self) -> Result<Conn, SocketError> {
         self.engine.flows.conn(self.flow_id()?).ok_or(SocketError::NoSocket)
     }
@@ -201,6 +202,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     }
 
     /// The stream that `side` receives, as far as it exists and is kept.
+    #[inline]
     fn stream(&self, side: Side) -> Result<Stream, SocketError> {
         let (flow, conn) = (self.flow()?, self.conn()?);
         match conn.state(side) {
@@ -213,6 +215,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
 
     /// The ranges that are held of the stream that `side` receives; `None` when nothing is. Octets that came with the
     /// SYN do not exist before the server has taken them.
+    #[inline]
     fn frags(&self, side: Side) -> Result<Option<&FragList<MAX_RANGES>>, SocketError> {
         let Some(live) = self.engine.flows.live(self.flow_id()?) else { return Ok(None) };
         let hidden = side == Side::Server && live.conn.has_undecided_syn_data();

@@ -41,6 +41,7 @@ impl<'a> Lent<'a> {
 impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// What is lent of the stream that `side` receives. Where the packet is not at hand, in a handler for another
     /// connection, it has not come yet.
+    #[inline]
     pub(super) fn lent(&self, side: Side) -> Result<Option<Lent<'a>>, SocketError> {
         let Some(lending) = self.engine.lending.filter(|lending| lending.side == side) else {
             return Ok(None);
@@ -56,6 +57,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     }
 
     /// The longest prefix of a range that lies in one piece.
+    #[inline]
     pub(super) fn piece_of(&self, side: Side, range: Range) -> Result<&[u8], SocketError> {
         Ok(match self.lent(side)? {
             Some(lent) => lent.piece(range),

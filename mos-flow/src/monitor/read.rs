@@ -10,6 +10,7 @@ use tcp_reasm::Side;
 
 impl<A, M: Memory> Monitor<'_, A, M> {
     /// What this socket's cursor will find on `side`.
+    #[inline]
     pub(super) fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
         let cursor = self.cursor(side)?;
         if let Some(lent) = self.lent(side)? {
@@ -33,6 +34,7 @@ impl<A, M: Memory> Monitor<'_, A, M> {
         Ok(self.engine.sockets.get(self.socket)?.cursor(side))
     }
 
+    #[inline]
     fn set_cursor(&mut self, side: Side, cursor: Offset) -> Result<(), SocketError> {
         let socket = self.engine.sockets.get_mut(self.socket)?;
         socket.set_cursor(side, cursor);
