@@ -11,7 +11,7 @@ struct counts {
 };
 
 static struct counts counts;
-static char buf[4096];
+static char buf[4096] __attribute__((aligned(4096)));
 
 static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {

@@ -123,27 +123,34 @@ fn in_rust(capture: &Path) -> Outcome<Counts> {
         chunks: max_flows * 2 * 5,
         ..Config::default()
     };
-    let mut engine = Engine::<Counts>::new(config)?;
+    let mut engine = Engine::<App>::new(config)?;
     let socket = engine.open(SocketKind::Stream)?;
-    engine.register(socket, Event::PacketIn, Hook::Sender, |ctx| ctx.app().packets += 1, 0)?;
-    engine.register(socket, Event::PacketIn, Hook::Receiver, |ctx| ctx.app().packets += 1, 0)?;
-    engine.register(socket, Event::ConnStart, Hook::Sender, |ctx| ctx.app().connections += 1, 0)?;
-    engine.register(socket, Event::ConnEnd, Hook::Sender, |ctx| ctx.app().connections += 1, 0)?;
+    engine.register(socket, Event::PacketIn, Hook::Sender, |ctx| ctx.app().counts.packets += 1, 0)?;
+    engine.register(socket, Event::PacketIn, Hook::Receiver, |ctx| ctx.app().counts.packets += 1, 0)?;
+    engine.register(socket, Event::ConnStart, Hook::Sender, |ctx| ctx.app().counts.connections += 1, 0)?;
+    engine.register(socket, Event::ConnEnd, Hook::Sender, |ctx| ctx.app().counts.connections += 1, 0)?;
     engine.register(socket, Event::NewData, Hook::None, on_data, 0)?;
-    let mut worker = Worker::new(engine, Counts::default(), PcapSource::open(capture)?);
+    let mut worker =
+        Worker::new(engine, App { counts: Counts::default(), buf: [0; 4096] }, PcapSource::open(capture)?);
     let begin = monitor_time();
     worker.run()?;
     let nanoseconds = monitor_time() - begin;
-    Ok(Counts { nanoseconds, ..worker.app })
+    Ok(Counts { nanoseconds, ..worker.app.counts })
 }
 
-fn on_data(ctx: &mut Context<'_, Counts>) {
+/// The state of the monitor in Rust.
+#[repr(align(4096))]
+struct App {
+    buf: [u8; 4096],
+    counts: Counts,
+}
+
+fn on_data(ctx: &mut Context<'_, App>) {
     let Some(side) = ctx.side() else { return };
-    let Ok((counts, mut monitor)) = ctx.split() else { return };
-    let mut buf = [0; 4096];
+    let Ok((app, mut monitor)) = ctx.split() else { return };
     loop {
-        match monitor.peek(side, &mut buf) {
-            Ok(Peek::Data(range)) => counts.octets += range.len(),
+        match monitor.peek(side, &mut app.buf) {
+            Ok(Peek::Data(range)) => app.counts.octets += range.len(),
             Ok(Peek::Lost(_)) => {}
             _ => return,
         }
