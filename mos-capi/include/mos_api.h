@@ -367,7 +367,7 @@ struct pkt_ctx {
 /*
  * Copies the packet in flight. [callback] The pointers lead into the copy, which stays until the callback returns or
  * calls this function again. side is not looked at.
- * 0, or -1 with EACCES, EPERM, EBADF, EFAULT (NULL), ENODATA (no packet: new data, an end, a timer).
+ * 0, or -1 with EACCES, EPERM, EBADF, EFAULT (NULL), ENODATA (no packet: new data, an end, an error found after the burst, a timer).
  */
 int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *p);
 
@@ -406,7 +406,7 @@ void mtcp_clonepkt(struct pkt_info *to, unsigned char *frame, struct pkt_info *f
  * MOS_UPDATE_TCP_CHKSUM (UDP's, too) they are made anew: right at once, whatever the sender wrote, unless the capture cut
  * the packet.
  *
- * 0, or -1 with, in this order, EACCES, EPERM, ENODATA (no packet: new data, an end, a timer), EINVAL (offset is
+ * 0, or -1 with, in this order, EACCES, EPERM, ENODATA (no packet, as for mtcp_getlastpkt()), EINVAL (offset is
  * negative), EAGAIN (not exactly one thing to do), EINVAL (no part is named), EACCES (MOS_ETH_HDR when the link is not
  * Ethernet, or with another option than MOS_OVERWRITE; MOS_IP_HDR of IPv6), EINVAL (a part of TCP when the packet is
  * not TCP), EOPNOTSUPP (the length of a header), EINVAL (the place is outside of the part), EFAULT (data is NULL and

@@ -141,7 +141,7 @@ int mos_conflict(mctx_t mctx, int sock, uint64_t from, struct mos_copies *confli
  */
 enum {
 	MOS_OVERLAP_FIRST = 0,         /* = MOS_OVERLAP_POLICY_FIRST */
-	MOS_OVERLAP_LAST = 1,          /* = MOS_OVERLAP_POLICY_LAST: also of what is in order, as long as it is held */
+	MOS_OVERLAP_LAST = 1,          /* = MOS_OVERLAP_POLICY_LAST: also in order, as long as it is held and not acknowledged */
 	MOS_OVERLAP_LINUX = 2,         /* exactly */
 	MOS_OVERLAP_BSD = 3,           /* this and all below by the tables of intrusion detection systems */
 	MOS_OVERLAP_HPUX10 = 4,
