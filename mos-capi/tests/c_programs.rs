@@ -1,6 +1,8 @@
 //! C programs against the headers and the library: what they compile to, and what they find when they run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
+#[path = "c_programs/idioms.rs"]
+mod idioms;
 #[path = "c_programs/input.rs"]
 mod input;
 #[path = "c_programs/live.rs"]
@@ -432,6 +434,7 @@ fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);
     beyond_the_original(link, run);
     packets::careful(link, run);
+    idioms::careful(link, run);
 }
 
 #[test]

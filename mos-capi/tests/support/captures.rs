@@ -1,5 +1,7 @@
 //! Captures whose every octet and packet the C programs know.
 
+pub(crate) mod rows;
+
 use mos_dpdk::capture::CaptureWriter;
 use mos_flow::testing::Exchange;
 use mos_flow::{Frame, Instant, Side, Sides};
