@@ -16,8 +16,14 @@
  *   inside a callback of that context, and fail with EPERM elsewhere. All others work from any thread, inside
  *   callbacks too; from another thread they wait until the context's thread has time, which is between bursts of
  *   packets. In a signal handler that mtcp_register_signal() has set, only mtcp_destroy_context() may be called; in
- *   handlers set otherwise only while no call but mtcp_app_join() is interrupted. Callbacks and handlers must return: no longjmp(), no C++ exception, no
- *   pthread_exit(). Callbacks have as much stack as the main thread (ulimit -s), at least 8 MiB.
+ *   handlers set otherwise only while no call but mtcp_app_join() is interrupted. Callbacks and handlers must return: no
+ *   longjmp(), no C++ exception, no pthread_exit(). No thread may be cancelled inside of a call. Callbacks have as much
+ *   stack as the main thread (ulimit -s), at least 8 MiB.
+ *   A child made by fork() has no contexts (EACCES), as it has not their threads. It can make its own, when no other thread
+ *   was inside of a call or callback at the time. When a callback forks and returns in the child, that ends with
+ *   status 1.
+ *   exit() ends contexts where they are, without a word: what was forwarded last may not be written. The library stays
+ *   loaded, whatever dlclose() is told.
  *
  * SIDES
  *   MOS_SIDE_CLI is the end that sent the first SYN, MOS_SIDE_SVR the other one. A stream of octets, its buffer, and

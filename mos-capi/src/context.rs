@@ -1,6 +1,7 @@
 //! Set-up, configuration and contexts: the process-wide part of `mtcp_api.h`, and `mtcp_app_join`.
 
 use crate::abi::{MOS_ABI_VERSION, Mctx, MtcpConf};
+use crate::child;
 use crate::current;
 use crate::errno::Errno;
 use crate::ffi::{Answer, entry, path, read, write};
@@ -96,6 +97,7 @@ pub extern "C" fn mtcp_create_context(cpu: c_int) -> Mctx {
         if !current::is_stack_thread() {
             slot::wait_for_destroyed(); // they may still hold the devices, or write the output
         }
+        child::watch();
         let slot = slot::claim(core)?;
         let started = Stack::new(&settings, slot).and_then(Stack::start);
         if started.is_err() {

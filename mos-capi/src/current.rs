@@ -41,6 +41,11 @@ pub(crate) fn renounce(slot: &'static Slot) {
     }
 }
 
+/// The calling thread has no context any more, whatever callback runs.
+pub(crate) fn renounce_all() {
+    RENOUNCED.set(true);
+}
+
 fn is_stack_of(slot: &'static Slot) -> bool {
     STACK.get().is_some_and(|own| ptr::eq(own, slot))
 }
@@ -245,4 +250,9 @@ fn call(context: &mut Context<'_, CApp>, function: impl FnOnce(Mctx)) {
     }
     let mctx = context.app().mctx();
     enter(context, || function(mctx));
+    if STACK.get().is_some_and(Slot::is_lost) {
+        // A child of fork() came back from the callback. It has nobody to go on for, and the files are its parent's.
+        // SAFETY: a plain number; nothing of the process runs after it.
+        unsafe { libc::_exit(libc::EXIT_FAILURE) }
+    }
 }

@@ -40,6 +40,8 @@ mod share;
 
 mod current;
 
+mod child;
+
 mod text;
 
 mod xxh;

@@ -54,6 +54,8 @@ pub(crate) enum Phase {
     Stopping,
     /// Destroyed; nothing of the program runs any more.
     Quiet,
+    /// Its thread is in the parent process. Not used again.
+    Lost,
 }
 
 impl Phase {
@@ -66,6 +68,7 @@ impl Phase {
             3 => Phase::Ended,
             4 => Phase::Stopping,
             5 => Phase::Quiet,
+            6 => Phase::Lost,
             _ => Phase::Free,
         }
     }
@@ -152,6 +155,19 @@ pub(crate) fn wait_for_destroyed() {
         if slot.is_stopping() {
             slot.wait(epoch, &[]);
         }
+    }
+}
+
+/// Whether a context of core `cpu` is being destroyed, and may still write its output.
+pub(crate) fn is_ending(cpu: u32) -> bool {
+    TABLE.iter().any(|s| matches!(s.phase(), Phase::Stopping | Phase::Quiet) && s.cpu() == cpu)
+}
+
+/// In a child process: no context is there.
+pub(crate) fn lose_all() {
+    for slot in TABLE.iter().filter(|s| s.phase() != Phase::Free) {
+        let epoch = slot.epoch().0;
+        slot.life.store(epoch << Phase::BITS | Phase::Lost as u32, Ordering::Release); // nobody else is there
     }
 }
 
@@ -317,6 +333,11 @@ impl Slot {
         self.phase() >= Phase::Stopping
     }
 
+    /// Whether its thread is in the parent process.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.phase() == Phase::Lost
+    }
+
     /// Nothing of the program runs any more.
     pub(crate) fn become_quiet(&self) {
         self.turn(&[Phase::Stopping], Phase::Quiet);
@@ -333,7 +354,7 @@ impl Slot {
             let ticket = self.turns.ticket();
             match self.phase() {
                 _ if self.epoch() != epoch => return false,
-                Phase::Free => return false,
+                Phase::Free | Phase::Lost => return false,
                 phase if phases.contains(&phase) => return true,
                 _ => self.turns.wait(ticket, None),
             }

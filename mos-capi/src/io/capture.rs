@@ -5,7 +5,7 @@ use crate::app::CApp;
 use crate::current;
 use crate::errno::Errno;
 use crate::share;
-use crate::slot::Slot;
+use crate::slot::{self, Slot};
 use mos_dpdk::port::pcap::{PcapSink, PcapSource};
 use mos_dpdk::port::{Port, PortError, Received};
 use mos_dpdk::rss::Splitter;
@@ -37,6 +37,12 @@ impl Capture {
         for path in inputs {
             check_input(path)?;
             sources.push_back(PcapSource::open(path).map_err(|e| (Errno::from(&e), e.to_string()))?);
+        }
+        if output.is_some() && slot::is_ending(cpu) {
+            return Err((
+                Errno::BUSY,
+                "the output is still written by a context that is being destroyed".to_owned(),
+            ));
         }
         let sink = output.map(|output| create(&output_of(output, cpu), inputs)).transpose()?;
         Ok(Capture { sources, sink, splitter: None })
