@@ -1,6 +1,8 @@
 //! C programs against the headers and the library: what they compile to, and what they find when they run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
+#[path = "c_programs/attack.rs"]
+mod attack;
 #[path = "c_programs/idioms.rs"]
 mod idioms;
 #[path = "c_programs/input.rs"]

@@ -180,11 +180,24 @@ impl Run {
 
     /// Runs a program of checks, which must have made at least `least` of them.
     pub(crate) fn checks(self, least: u32) {
-        let printed = self.output();
-        let last = printed.lines().last().unwrap_or_default();
-        let made: Option<u32> = last.strip_suffix(" checks, 0 failures").and_then(|n| n.parse().ok());
-        assert!(made.is_some_and(|made| made >= least), "at least {least} checks, not: {last:?}");
+        checked(&self.output(), least);
     }
+
+    /// The same for a program that prints nothing else, wherever.
+    pub(crate) fn silent_checks(mut self, least: u32) {
+        let output = self.command.output().unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
+        succeeded(&output, &format!("{:?}", self.command));
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.stderr.is_empty() && printed.lines().count() == 1, "{output:?}");
+        checked(&printed, least);
+    }
+}
+
+/// What a program of checks has printed at its end.
+fn checked(printed: &str, least: u32) {
+    let last = printed.lines().last().unwrap_or_default();
+    let made: Option<u32> = last.strip_suffix(" checks, 0 failures").and_then(|n| n.parse().ok());
+    assert!(made.is_some_and(|made| made >= least), "at least {least} checks, not: {last:?}");
 }
 
 fn io(prefix: &str, path: &Path) -> std::ffi::OsString {
