@@ -383,39 +383,6 @@ fn the_front_pages_program_reads_what_the_ends_read() {
 }
 
 #[test]
-fn the_table_example_prints_tables() {
-    let closing = [["FIN_WAIT_2", "CLOSE_WAIT"]];
-    table_of("halfclose.pcap", "10", &closing);
-    let lossy = [
-        ["ESTABLISHED", "SYN_RCVD"],
-        ["ESTABLISHED", "ESTABLISHED"],
-        ["ESTABLISHED", "FIN_WAIT_1"],
-        ["CLOSE_WAIT", "FIN_WAIT_2"],
-    ];
-    table_of("lossy.pcap", "15", &lossy);
-}
-
-/// Runs the example over a capture of one connection; all of `states` of its ends must be seen, and no others.
-fn table_of(capture: &str, interval: &str, states: &[[&str; 2]]) {
-    let program = build("examples/midstat.c", Link::Shared);
-    let run = Run::new(&program, Some(&recorded(capture))).arg("-f").arg(package().join("examples/mos.conf"));
-    let printed = run.args(["-c", "1", "-i", interval]).output();
-    let header = "Proto CPU Client Address        Client State Server Address        Server State";
-    let rows: Vec<String> = states
-        .iter()
-        .map(|[client, server]| {
-            format!("tcp   0   192.0.2.1:40000       {client:<12} 192.0.2.2:80          {server:<12}")
-        })
-        .collect();
-    let lines: Vec<&str> = printed.lines().filter(|l| !l.is_empty()).collect();
-    let (headers, found): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| **l == header);
-    assert!(found.iter().all(|l| rows.iter().any(|r| r == l)), "{capture}\n{printed}");
-    assert!(rows.iter().all(|r| found.contains(&r.as_str())), "{capture}\n{printed}");
-    assert!(headers.len() > 5 && found.len() == headers.len() - 1, "{capture}\n{printed}");
-    assert_eq!(lines.last(), Some(&header), "nothing is left at the end");
-}
-
-#[test]
 fn values_in_the_headers_are_those_of_the_library() {
     let mut source = String::from("#include \"mos_ext.h\"\n");
     for (name, value) in mos::abi::CONSTANTS.iter().chain(mos::abi::ext::CONSTANTS) {

@@ -1,6 +1,8 @@
 //! Building and running C programs against the headers and the freshly built library.
 #![allow(dead_code)] // each test uses its part of it
 
+#[cfg(target_os = "linux")]
+pub(crate) mod alone;
 pub(crate) mod captures;
 
 use std::ffi::OsStr;
