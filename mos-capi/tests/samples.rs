@@ -19,20 +19,23 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
-use support::{Link, build_with, conf, is_installed, package, skipped, workshop};
+use support::{
+    Link, Run, build_with, can_sanitize, conf, file, is_installed, package, recorded, skipped, workshop,
+};
 
 /// A sample, compiled and linked as the original's are.
 fn sample(name: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
-    let build = || {
-        let source = package().join(format!("examples/{name}.c"));
-        build_with(&source, Link::Shared, |compiler| {
-            compiler.arg("-O2").arg("-I").arg(package().join("include/compat"));
-        })
-    };
-    built.entry(name.to_owned()).or_insert_with(build).clone()
+    built.entry(name.to_owned()).or_insert_with(|| compile(name, Link::Shared)).clone()
+}
+
+fn compile(name: &str, link: Link) -> PathBuf {
+    let source = package().join(format!("examples/{name}.c"));
+    build_with(&source, link, |compiler| {
+        compiler.arg("-O2").arg("-I").arg(package().join("include/compat"));
+    })
 }
 
 /// A configuration for samples.
@@ -108,7 +111,7 @@ fn write(name: &str, packets: &[(u64, Vec<u8>)]) -> PathBuf {
         writer.write(&Frame::ethernet(mos_flow::Instant(*time), packet)).unwrap();
     }
     writer.flush().unwrap();
-    support::file(name, &capture)
+    file(name, &capture)
 }
 
 /// A capture of the packets of another one that tshark's filter lets pass.
@@ -152,4 +155,27 @@ fn ticks(times: &[u64], interval: u64) -> Vec<usize> {
         }
     }
     ticks
+}
+
+#[test]
+fn samples_read_and_write_nothing_beyond_its_end() {
+    if !can_sanitize() {
+        return skipped("no sample was run under AddressSanitizer: the C compiler has none");
+    }
+    let cores = if are_there(2) { "2" } else { "1" };
+    let rules = file(
+        "sanitized.rules",
+        b"ACCEPT 192.0.2.0/24 0.0.0.0/0 dport:80 # these\nDROP 0.0.0.0/0 192.0.2.2\n",
+    );
+    let run = |name: &str| Run::new(&compile(name, Link::Sanitized), Some(&recorded("reset.pcap")));
+    let midstat = run("midstat").arg("-f").arg(settings("sanitized")).args(["-c", cores, "-i", "2"]).output();
+    assert!(midstat.contains(" ESTABLISHED "), "{midstat}");
+    let nat = run("nat").arg("-f").arg(settings("sanitized")).args(["-c", cores, "-i", "198.51.100.7"]);
+    assert_eq!(nat.output(), "");
+    let firewall = run("simple_firewall").arg("-c").arg(settings("sanitized")).arg("-f").arg(rules);
+    let printed = firewall.args(["-n", cores]).output();
+    assert!(
+        printed.contains("\n1     8       ACCEPT ") && printed.contains("\n2     2       DROP "),
+        "{printed}"
+    );
 }

@@ -1,4 +1,4 @@
-//! The samples as middleboxes between two hosts whose TCP is the kernel's; the client is curl.
+//! The samples as middleboxes between two hosts whose TCP is the kernel's.
 #![cfg(target_os = "linux")]
 
 #[path = "../../../mos-dpdk/tests/live/host.rs"]
@@ -13,7 +13,7 @@ use host::{CLIENT, Host, SERVER};
 use server::Server;
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,11 @@ fn end(mut child: Child) -> String {
     printed
 }
 
+fn interrupt(child: Child) -> String {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    end(child)
+}
+
 /// The page of the server at `port`, or curl's exit status.
 fn get(client: &Host, port: u16, seconds: u32) -> Result<Vec<u8>, i32> {
     let (url, seconds) = (format!("http://{}:{port}/", SERVER.v4), seconds.to_string());
@@ -80,8 +85,7 @@ fn curl_through_the_firewall() {
         }
         assert_eq!(get(&client, CLOSED, 3), Err(TIMED_OUT));
         assert!(closed.clients.try_recv().is_err());
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-        let printed = end(child);
+        let printed = interrupt(child);
         let tables: Vec<&str> = printed.split("Firewall rule table\n").skip(1).collect();
         assert!(tables.len() > 2, "one each second, and the last: {printed}");
         let flows = |rule: usize| tables.last().unwrap().lines().nth(rule).unwrap().split_whitespace().nth(1);
@@ -113,5 +117,50 @@ fn curl_through_the_nat() {
         client.unplug();
         server.unplug();
         assert_eq!(end(child), "");
+    });
+}
+
+/// The state of the one connection that a host's kernel has, as midstat names it.
+fn state(host: &Host) -> String {
+    let output = host.run("ss", &["--no-header", "--tcp", "--numeric"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    match text.split_whitespace().next().unwrap() {
+        "ESTAB" => "ESTABLISHED".to_owned(),
+        other => other.replace('-', "_"),
+    }
+}
+
+#[test]
+fn states_are_those_of_the_kernels() {
+    if !is_installed("ss") {
+        return skipped("ss is not installed: no states were compared with those of a kernel");
+    }
+    alone("live::states_are_those_of_the_kernels", || {
+        let run = Run::new(&sample("midstat"), None).env("MOS_IO", "tap:client,server");
+        let run = run.arg("-f").arg(conf("live-midstat.conf", "forward = 1")).args(["-c", "1"]);
+        let (child, client, server) = start(run);
+        let address = SocketAddr::new(IpAddr::V4(SERVER.v4), OPEN);
+        let listener = server.inside(|| TcpListener::bind(address).unwrap());
+        let stream = client.inside(|| TcpStream::connect(address).unwrap());
+        let accepted = listener.accept().unwrap().0;
+        let name = stream.local_addr().unwrap().to_string();
+        let mut rows = Vec::new();
+        let mut stay = || {
+            std::thread::sleep(Duration::from_millis(2500)); // there is a table in that time
+            let (client, server) = (state(&client), state(&server));
+            rows.push(format!("tcp   0   {name:<21} {client:<12} 10.9.0.2:8080         {server:<12}"));
+        };
+        stay();
+        stream.shutdown(Shutdown::Write).unwrap();
+        stay();
+        assert_ne!(rows[0], rows[1]);
+        drop(accepted);
+        std::thread::sleep(Duration::from_millis(2500));
+        let printed = interrupt(child);
+        let mut seen: Vec<&str> = printed.lines().filter(|line| !line.starts_with("Proto CPU ")).collect();
+        seen.dedup();
+        assert_eq!(seen, rows, "{printed}");
+        assert!(printed.ends_with("Server State\n"), "it has ended: {printed}");
     });
 }
