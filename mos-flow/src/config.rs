@@ -63,6 +63,9 @@ pub struct Config {
     pub max_output: usize,
     /// The most octets of such a frame.
     pub output_octets: usize,
+    /// Different link headers that are kept, for packets and resets of connections when none of their packets is at hand. Up to
+    /// 32,767 count.
+    pub max_neighbours: usize,
     /// Connections that have other addresses on the server's side (see [`Edit::set_destination`](crate::Edit)).
     pub max_aliases: usize,
     /// Connections of which a handler changed octets, or dropped some, at once.
@@ -130,6 +133,7 @@ impl Default for Config {
             max_timers: 1024,
             max_output: 256,
             output_octets: 16 << 10,
+            max_neighbours: 1024,
             max_aliases: 4096,
             max_changed: 4096,
             max_events: 1024,
@@ -235,6 +239,7 @@ impl Config {
             ("max_timers", self.max_timers, 0),
             ("max_output", self.max_output, 0),
             ("output_octets", self.output_octets, 0),
+            ("max_neighbours", self.max_neighbours, 0),
             ("max_aliases", self.max_aliases, 0),
             ("max_changed", self.max_changed, 0),
             ("max_events", self.max_events, 0),

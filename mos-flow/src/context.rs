@@ -204,8 +204,9 @@ impl<A, M: Memory> Context<'_, A, M> {
     }
 
     /// Sends a packet of one's own, after the burst, with the headers before IP that the packet in flight has: back when it is for
-    /// that one's source, else the way it goes. Without a packet in flight it leaves as an IP packet, for whoever sends it to find
-    /// the way. It is not followed.
+    /// that one's source, else the way it goes. Without a packet in flight it has the headers that the connection between its
+    /// addresses began with; when there is none, or it lies in a VLAN or a tunnel, it leaves as an IP packet, for whoever sends it
+    /// to find the way. It is not followed.
     ///
     /// # Errors
     /// [`InjectError`]; [`InjectError::NoRoom`] also when too many wait to be sent.
@@ -398,7 +399,8 @@ impl<A, M: Memory> Control<'_, A, M> {
         self.engine.now()
     }
 
-    /// As [`Context::reset`] without a packet in flight: what is sent for it has no link header.
+    /// As [`Context::reset`] without a packet in flight: what is sent for it has the headers before IP that the connection began
+    /// with.
     ///
     /// # Errors
     /// [`ResetError`].

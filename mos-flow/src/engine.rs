@@ -72,6 +72,7 @@
 //! | `ahead_octets` | [`Trouble::Window`](crate::Trouble), [`Stats::refused_octets`] |
 //! | `chunks`, `max_buffers`, `stream_octets`, `max_queues` | [`Trouble::NoMemory`](crate::Trouble), [`Stats::refused_octets`]; before that [`Stats::reclaimed_octets`], [`Stats::shed_octets`] |
 //! | `max_output`, `output_octets` | `NoRoom` from [`Context::edit`](crate::Context::edit), [`Edit`](crate::Edit) and [`Context::send`](crate::Context::send); [`DropReason::OutputFull`] for a changed packet, which is dropped |
+//! | `max_neighbours` | [`InjectError::Link`](crate::inject::InjectError) for a packet of a connection that lost its link header to another, when none is at hand |
 //! | `max_changed` | [`PacketError::TooMany`](crate::PacketError) for what changes a length; what is only overwritten is not repeated |
 //! | `max_aliases` | nothing: the answers of a connection without an alias are orphans |
 //! | `fragments` | [`Stats::fragments`] |
@@ -130,6 +131,7 @@ use crate::handlers::{Handlers, Registration};
 use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
+use crate::neighbours::Neighbours;
 use crate::outbox::{Outbox, Output, Transmit};
 use crate::packet::{Frame, PacketRef, Verdict};
 
@@ -177,6 +179,7 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     /// How handlers changed what each side of a connection receives.
     shifts: Slab<Sides<ShiftMap>, M>,
     outbox: Outbox<M>,
+    neighbours: Neighbours<M>,
     /// Buffers for changed copies of the packet in flight that are not in use.
     pub(crate) scratch: heapless::Vec<EditBuffer<M>, SCRATCH>,
     /// Time-outs of connections, by the index of the connection.
@@ -277,6 +280,7 @@ impl<A, M: Memory> Engine<A, M> {
             aliases: Aliases::new(arrays.alias_buckets, arrays.aliases),
             shifts: Slab::new(arrays.shifts, Reuse::Newest),
             outbox: Outbox::new(arrays.output, arrays.output_octets),
+            neighbours: Neighbours::new(arrays.neighbours),
             scratch: arrays.scratch.into_iter().map(EditBuffer::new).collect(),
             table: Table::new(arrays.buckets),
             flows: Flows::new(

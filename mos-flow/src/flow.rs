@@ -13,6 +13,7 @@
 use crate::event::EventSet;
 use crate::key::FlowKey;
 use crate::memory::Memory;
+use crate::neighbours::NeighbourRef;
 use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use crate::time::Instant;
@@ -48,8 +49,10 @@ pub struct Flow {
     rest: Option<PackedConn>,
     /// When its last packet came, in running time, while it is at rest.
     last: U64,
-    /// Number in the order of appearance, from 0.
-    number: U64,
+    /// Number in the order of appearance, from 0: that of 2^48 connections is enough.
+    number: [u8; 6],
+    /// What stood before IP in its first packet.
+    pub(crate) neighbour: NeighbourRef,
     /// Its live record.
     live: u32,
     /// First of the ring of sockets that watch it, in the order of their monitors.
@@ -139,7 +142,8 @@ impl Flow {
             key,
             rest: None,
             last: U64::ZERO,
-            number: number.into(),
+            number: core::array::from_fn(|i| number.to_le_bytes().get(i).copied().unwrap_or(0)),
+            neighbour: NeighbourRef::NONE,
             live: NONE,
             first_socket: NONE,
             interest: [EventSet::NONE; 3],
@@ -172,7 +176,8 @@ impl Flow {
 
     /// Number in the order of appearance, from 0.
     pub(crate) fn number(&self) -> u64 {
-        self.number.get()
+        let [a, b, c, d, e, f] = self.number;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
     }
 
     /// Whether it rests in its handshake: what it says, not what was heard.

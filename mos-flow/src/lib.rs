@@ -254,6 +254,8 @@ pub mod alias;
 
 pub mod inject;
 
+pub mod neighbours;
+
 pub mod filter;
 
 pub mod evict;

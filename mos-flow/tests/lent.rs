@@ -9,6 +9,7 @@ use mos_flow::event::Definition;
 use mos_flow::flow::{Flow, Live};
 use mos_flow::handlers::{Condition, HandlerArrays, HandlerSet, Registration, Step};
 use mos_flow::memory::{Borrowed, Lent};
+use mos_flow::neighbours::Neighbour;
 use mos_flow::outbox::OutFrame;
 use mos_flow::overlap::SegmentQueue;
 use mos_flow::shift::ShiftMap;
@@ -61,6 +62,7 @@ fn arrays() -> Arrays<App, Lent> {
         monitors: filled::<_, 1>(Id::NONE),
         output: lend(Fixed::<Slot<OutFrame>, 2>::new()),
         output_octets: filled::<_, 256>(0),
+        neighbours: filled::<_, 1>(Neighbour::EMPTY),
         scratch: [(); SCRATCH].map(|()| filled::<_, 128>(0)),
         shifts: lend(Fixed::<Slot<Sides<ShiftMap>>, 1>::new()),
         aliases: lend(Fixed::<Slot<Alias>, 1>::new()),

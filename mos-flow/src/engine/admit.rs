@@ -83,7 +83,11 @@ impl<A, M: Memory> Engine<A, M> {
         conn.set_strictness(self.config.strictness);
         let (key, hash) = (passage.prepared.key, passage.prepared.hash);
         let client_is_low = passage.prepared.ascending == (sender == Side::Client);
-        let mut flow = Flow::new(key, self.stats.flows, client_is_low, self.config.overlap);
+        let number = self.stats.flows;
+        let mut flow = Flow::new(key, number, client_is_low, self.config.overlap);
+        if passage.whole {
+            flow.neighbour = self.neighbours.note(&passage.view, sender, number);
+        }
         // A connection that is picked up in the middle has had its handshake.
         let embryonic = conn.is_embryonic();
         flow.set(Mark::Embryonic, embryonic);

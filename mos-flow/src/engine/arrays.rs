@@ -8,6 +8,7 @@ use crate::defrag::DefragArrays;
 use crate::flow::{Flow, Live};
 use crate::handlers::{HandlerArrays, Registration};
 use crate::memory::Memory;
+use crate::neighbours::Neighbour;
 use crate::outbox::OutFrame;
 use crate::overlap::SegmentQueue;
 use crate::shift::ShiftMap;
@@ -55,6 +56,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub output: M::Of<Slot<OutFrame>>,
     /// Octets for them, as many for each.
     pub output_octets: M::Of<u8>,
+    /// [`Neighbour::EMPTY`] everywhere, one for each link header that is kept.
+    pub neighbours: M::Of<Neighbour>,
     /// As many octets each as a frame that waits may have: for the packet in flight.
     pub scratch: [M::Of<u8>; SCRATCH],
     /// Empty, one for each connection of which a handler changed octets, or dropped some.
@@ -86,6 +89,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.max_timers, size_of::<Slot<Registration<A, crate::memory::Heap>>>() + size_of::<Link>()),
             (config.max_output, size_of::<Slot<OutFrame>>()),
             (config.max_output.saturating_add(SCRATCH), config.output_octets),
+            (config.max_neighbours, size_of::<Neighbour>()),
             (Table::<crate::memory::Heap>::buckets_for(config.max_aliases), size_of::<Bucket>()),
             (config.max_aliases, size_of::<Slot<Alias>>()),
             (config.max_changed, size_of::<Slot<Sides<ShiftMap>>>()),
@@ -127,6 +131,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             monitors: Reserved::filled(Id::NONE, config.max_monitors),
             output: Reserved::with_capacity(config.max_output),
             output_octets: Reserved::filled(0, config.max_output * config.output_octets),
+            neighbours: Reserved::filled(Neighbour::EMPTY, config.max_neighbours),
             scratch: core::array::from_fn(|_| Reserved::filled(0, config.output_octets)),
             aliases: Reserved::with_capacity(config.max_aliases),
             shifts: Reserved::with_capacity(config.max_changed),

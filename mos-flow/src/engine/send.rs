@@ -7,6 +7,7 @@ use crate::flow::Mark;
 use crate::inject::{Encapsulation, InjectError, Outgoing, Split, emit, resets};
 use crate::key::FlowKey;
 use crate::memory::Memory;
+use crate::neighbours::Known;
 use crate::outbox::Way;
 use crate::packet::{Frame, PacketRef, Verdict};
 use crate::reason::DropReason;
@@ -86,14 +87,23 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Puts a packet into the queue, with the headers before IP that the packet in flight has. It goes back when it is for that
-    /// one's source.
+    /// one's source. Without a packet in flight the headers are those of the connection, if it belongs to one.
     pub(crate) fn send(
         &mut self,
         outgoing: &Outgoing<'_>,
         in_flight: Option<PacketRef<'_>>,
     ) -> Result<(), InjectError> {
-        let back = in_flight.is_some_and(|packet| source(packet) == outgoing.destination);
-        self.send_way(outgoing, in_flight, back)
+        if let Some(packet) = in_flight {
+            return self.send_way(outgoing, &Guide::Packet(packet, source(packet) == outgoing.destination));
+        }
+        let key = FlowKey::between(outgoing.source, outgoing.destination);
+        let flow = key.and_then(|key| self.lookup(&key, self.hasher.hash(&key)));
+        let guide = flow.map_or(Guide::None, |id| {
+            let client = [false, true].map(|outside| self.addresses(id, outside).client);
+            let to = if client.contains(&outgoing.destination) { Side::Client } else { Side::Server };
+            Guide::Connection(id, to)
+        });
+        self.send_way(outgoing, &guide)
     }
 
     /// Puts a frame into the queue as it is.
@@ -108,17 +118,19 @@ impl<A, M: Memory> Engine<A, M> {
         sent.map_err(|_| InjectError::NoRoom)
     }
 
-    fn send_way(
-        &mut self,
-        outgoing: &Outgoing<'_>,
-        in_flight: Option<PacketRef<'_>>,
-        back: bool,
-    ) -> Result<(), InjectError> {
-        let around = match in_flight {
-            Some(PacketRef { frame, packet, .. }) => Encapsulation::of(frame.data, packet, frame.link, back)?,
-            None => Encapsulation::NONE,
+    fn send_way(&mut self, outgoing: &Outgoing<'_>, guide: &Guide<'_>) -> Result<(), InjectError> {
+        let (around, port, back) = match *guide {
+            Guide::Packet(PacketRef { frame, packet, .. }, back) => {
+                (Encapsulation::of(frame.data, packet, frame.link, back)?, frame.port, back)
+            }
+            Guide::Connection(id, to) => {
+                let flow = self.flows.get(id).ok_or(InjectError::Link)?;
+                let known = self.neighbours.find(flow.neighbour, flow.number(), to);
+                let Known { around, port, back } = known.ok_or(InjectError::Link)?;
+                (around, port, back)
+            }
+            Guide::None => (Encapsulation::NONE, 0, false),
         };
-        let port = in_flight.map_or(0, |packet| packet.frame.port);
         let way = if back { Way::Back(port) } else { Way::Along(port) };
         let mut failed = InjectError::NoRoom;
         let sent = self.outbox.send(way, |room| match emit(outgoing, &around, room) {
@@ -154,8 +166,9 @@ impl<A, M: Memory> Engine<A, M> {
                 let outside = self.addresses(id, true);
                 (segment.source, segment.destination) = (outside.client, outside.server);
             }
-            let back = in_flight.is_some_and(|(_, from)| from == to);
-            if let Err(e) = self.send_way(&segment, in_flight.map(|(packet, _)| packet), back) {
+            let guide = in_flight
+                .map_or(Guide::Connection(id, to), |(packet, from)| Guide::Packet(packet, from == to));
+            if let Err(e) = self.send_way(&segment, &guide) {
                 self.outbox.take_back(before); // both ends or none
                 return Err(e.into());
             }
@@ -187,6 +200,16 @@ impl<A, M: Memory> Engine<A, M> {
             Stage::Fragmented | Stage::Loose => return None,
         })
     }
+}
+
+/// What shows a packet its way, and the headers before IP.
+enum Guide<'a> {
+    /// The packet in flight; against its direction.
+    Packet(PacketRef<'a>, bool),
+    /// The first packet of a connection; to one of its sides.
+    Connection(Id, Side),
+    /// Nothing: it leaves as an IP packet.
+    None,
 }
 
 /// Why a connection cannot be reset.

@@ -50,6 +50,11 @@ impl<'a> Encapsulation<'a> {
         Ok(Encapsulation { link, headers, reversed, family: Some(packet.family) })
     }
 
+    /// Headers of a packet for which [`Encapsulation::of`] had something, with nothing behind them.
+    pub(crate) fn kept(headers: &'a [u8], link: LinkType, family: Family, reversed: bool) -> Self {
+        Encapsulation { link, headers, reversed, family: Some(family) }
+    }
+
     pub(super) fn link(&self) -> LinkType {
         self.link
     }

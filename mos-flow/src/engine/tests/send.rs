@@ -94,7 +94,7 @@ fn what_passed_before_the_reset_counts() {
 }
 
 #[test]
-fn without_a_packet_in_flight_packets_have_no_link_header() {
+fn without_a_packet_in_flight_resets_have_the_headers_of_the_first_one() {
     let mut w = World::new(small());
     w.on(Event::ConnStart, Hook::Sender, |c| {
         let line = c.socket().to_bits().to_string();
@@ -113,10 +113,76 @@ fn without_a_packet_in_flight_packets_have_no_link_header() {
     assert_eq!(w.engine.sockets_between(SERVER.parse().unwrap(), "[::1]:1".parse().unwrap()).count(), 0);
     assert_eq!(w.engine.control().reset(socket), Ok(()));
     let made = queued(&mut w.engine);
-    assert!(made.len() == 2 && made.iter().all(|m| m.1 == LinkType::RawIp && m.2 == Way::Along(0)));
+    let heads: Vec<_> = made.iter().map(|(frame, link, way)| (frame[..14].to_vec(), *link, *way)).collect();
+    let (client, server) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    let head = |to: [u8; 6], from: [u8; 6]| [&to[..], &from, &[8, 0]].concat();
+    let back = (head(client, server), LinkType::Ethernet, Way::Back(0));
+    let along = (head(server, client), LinkType::Ethernet, Way::Along(0));
+    assert!(heads.len() == 2 && heads.contains(&back) && heads.contains(&along), "{heads:02x?}");
     w.wait(Duration::from_millis(1));
     assert_eq!(w.engine.flow_count(), 0);
     assert_eq!(w.engine.sockets_between(SERVER.parse().unwrap(), CLIENT.parse().unwrap()).count(), 0);
+}
+
+/// The handshake as it comes by a port, in a VLAN, between hosts with these last octets of their hardware addresses.
+fn handshake_of(client: &str, vlan: u8, hosts: [u8; 2], port: u16) -> Vec<(u16, Vec<u8>)> {
+    let isn = Sides { client: 1, server: 2 };
+    let mut x = Exchange::new(client.parse().unwrap(), SERVER.parse().unwrap(), isn);
+    let tagged = |(i, mut frame): (usize, Vec<u8>)| {
+        let answer = i == 1;
+        (frame[5], frame[11]) = if answer { (hosts[0], hosts[1]) } else { (hosts[1], hosts[0]) };
+        (port + u16::from(answer), [&frame[..12], &[0x81, 0, 0, vlan], &frame[12..]].concat())
+    };
+    x.handshake().into_iter().enumerate().map(tagged).collect()
+}
+
+/// Sends each connection's handshake, resets all, and returns the headers of what was made, with its way.
+fn reset_later(config: Config, handshakes: &[Vec<(u16, Vec<u8>)>]) -> Vec<Result<(Vec<u8>, Way), String>> {
+    let mut w = World::new(config);
+    w.on(Event::ConnStart, Hook::Sender, |c| {
+        let line = c.socket().to_bits().to_string();
+        c.app().lines.push(line);
+    });
+    for (port, frame) in handshakes.concat() {
+        let time = Instant(1_000_000);
+        w.engine.process_burst(&mut [Frame { port, ..Frame::ethernet(time, &frame) }], &mut w.log);
+    }
+    let mut all = Vec::new();
+    for line in w.take() {
+        let socket = SocketId::from_bits(line.parse().unwrap());
+        if let Err(e) = w.engine.control().reset(socket) {
+            all.push(Err(e.to_string()));
+        }
+        all.extend(queued(&mut w.engine).into_iter().map(|(frame, _, way)| Ok((frame[..18].to_vec(), way))));
+    }
+    all
+}
+
+#[test]
+fn each_connection_keeps_its_vlan_its_neighbours_and_its_port() {
+    let a = handshake_of("10.0.0.1:1", 5, [0xa1, 0xb1], 0);
+    let b = handshake_of("10.0.0.1:2", 6, [0xa2, 0xb2], 4);
+    let head = |vlan: u8, to: u8, from: u8| {
+        [&[2, 0, 0, 0, 0, to][..], &[2, 0, 0, 0, 0, from, 0x81, 0, 0, vlan, 8, 0]].concat()
+    };
+    let expected = [
+        Ok((head(5, 0xa1, 0xb1), Way::Back(0))),
+        Ok((head(5, 0xb1, 0xa1), Way::Along(0))),
+        Ok((head(6, 0xa2, 0xb2), Way::Back(4))),
+        Ok((head(6, 0xb2, 0xa2), Way::Along(4))),
+    ];
+    assert_eq!(reset_later(small(), &[a.clone(), b.clone()]), expected);
+    // There is one place: the first connection's headers went, and are not taken for the second one's.
+    let one = Config { max_neighbours: 1, ..small() };
+    let lost = Err("link header cannot be repeated".to_owned());
+    assert_eq!(reset_later(one, &[a.clone(), b]), [lost.clone(), expected[2].clone(), expected[3].clone()]);
+    // The same headers are no others.
+    let c = handshake_of("10.0.0.1:3", 5, [0xa1, 0xb1], 0);
+    let one = Config { max_neighbours: 1, ..small() };
+    let both = [&expected[..2], &expected[..2]].concat();
+    assert_eq!(reset_later(one, &[a.clone(), c]), both);
+    let none = Config { max_neighbours: 0, ..small() };
+    assert_eq!(reset_later(none, &[a]), [lost]);
 }
 
 #[test]
