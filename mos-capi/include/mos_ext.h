@@ -221,10 +221,10 @@ int mos_send(mctx_t mctx, int way, const void *packet, size_t len);
 /*
  * Resets a connection at both ends, by segments that they take, and ends it here after the packet in flight or the burst:
  * MOS_ON_CONN_END comes, with MOS_END_RESET. The packet in flight goes on unless it is dropped. Doing it again does
- * nothing more. In a callback for the connection that has a packet the segments have its headers before IP; else they are
- * sent as IP packets.
+ * nothing more. In a callback for the connection that has a packet the segments have its headers before IP, else those of
+ * the packet with which it began.
  * 0, or -1 with EACCES, EBADF, ENOTSOCK (not the socket of a connection), ENOTCONN (it has ended), EOPNOTSUPP (in a tunnel,
- * or behind link headers that cannot be repeated), ENOBUFS (too many packets wait to be sent).
+ * or behind link headers that cannot be repeated, or are not known any more), ENOBUFS (too many packets wait to be sent).
  */
 int mos_reset(mctx_t mctx, int sock);
 

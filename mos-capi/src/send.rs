@@ -50,10 +50,18 @@ pub unsafe extern "C" fn mtcp_sendpkt(mctx: Mctx, sock: c_int, pkt: *const PktIn
                 // SAFETY: the caller's condition.
                 payload: unsafe { octets(info.payload, info.payloadlen.into()) }?,
             };
-            context.send(&segment).map_err(|e| told(&e, e.into()))?;
+            send(context, socket, &segment)?;
             Ok(0)
         })
     })
+}
+
+/// With the headers before IP of the packet in flight, or else of the connection.
+fn send(context: &mut Context<'_, CApp>, socket: SocketId, segment: &Outgoing<'_>) -> Answer<()> {
+    if context.packet().is_some() {
+        return context.send(segment).map_err(|e| told(&e, e.into()));
+    }
+    context.control().send_on(socket, segment).map_err(|e| told(&e, e.into()))
 }
 
 /// Source and destination.

@@ -416,6 +416,15 @@ impl<A, M: Memory> Control<'_, A, M> {
         self.engine.send(packet, None)
     }
 
+    /// Sends a packet of one's own with the headers before IP that the connection of a socket began with, its way: to the client
+    /// when it is for that one, else to the server.
+    ///
+    /// # Errors
+    /// [`ResetError`], as for a reset.
+    pub fn send_on(&mut self, socket: SocketId, packet: &Outgoing<'_>) -> Result<(), ResetError> {
+        self.engine.send_on(socket, packet)
+    }
+
     /// Sends a frame of one's own as it is, after the burst. Nothing of it is looked at, and it is not followed.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use super::{Port, PortError, Received};
 use crate::clock;
 use mos_flow::engine::BURST;
-use mos_flow::{Frame, Verdict};
+use mos_flow::{Frame, LinkType, Verdict};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
@@ -140,6 +140,11 @@ impl Port for Tap {
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError> {
         let mut sent = 0;
         for frame in frames.iter().filter(|f| f.verdict == Verdict::Forward) {
+            // What does not begin with an Ethernet header would be taken for one.
+            if frame.link != LinkType::Ethernet {
+                self.refused += 1;
+                continue;
+            }
             match self.device.write(frame.data) {
                 Ok(len) if len == frame.data.len() => sent += 1,
                 _ => self.refused += 1,

@@ -97,13 +97,23 @@ impl<A, M: Memory> Engine<A, M> {
             return self.send_way(outgoing, &Guide::Packet(packet, source(packet) == outgoing.destination));
         }
         let key = FlowKey::between(outgoing.source, outgoing.destination);
-        let flow = key.and_then(|key| self.lookup(&key, self.hasher.hash(&key)));
-        let guide = flow.map_or(Guide::None, |id| {
-            let client = [false, true].map(|outside| self.addresses(id, outside).client);
-            let to = if client.contains(&outgoing.destination) { Side::Client } else { Side::Server };
-            Guide::Connection(id, to)
-        });
-        self.send_way(outgoing, &guide)
+        match key.and_then(|key| self.lookup(&key, self.hasher.hash(&key))) {
+            Some(id) => self.send_along(outgoing, id),
+            None => self.send_way(outgoing, &Guide::None),
+        }
+    }
+
+    /// Puts a packet into the queue, with the headers before IP that a socket's connection began with.
+    pub(crate) fn send_on(&mut self, socket: SocketId, outgoing: &Outgoing<'_>) -> Result<(), ResetError> {
+        let index = self.sockets.get(socket)?.flow().ok_or(SocketError::WrongKind)?;
+        let id = self.flows.id_at(index).ok_or(SocketError::NoSocket)?;
+        Ok(self.send_along(outgoing, id)?)
+    }
+
+    fn send_along(&mut self, outgoing: &Outgoing<'_>, id: Id) -> Result<(), InjectError> {
+        let client = [false, true].map(|outside| self.addresses(id, outside).client);
+        let to = if client.contains(&outgoing.destination) { Side::Client } else { Side::Server };
+        self.send_way(outgoing, &Guide::Connection(id, to))
     }
 
     /// Puts a frame into the queue as it is.
@@ -212,7 +222,7 @@ enum Guide<'a> {
     None,
 }
 
-/// Why a connection cannot be reset.
+/// Why a connection cannot be reset, or a packet sent its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetError {
