@@ -312,7 +312,9 @@ int mtcp_getpeername(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *ad
  * socket's position behind them. [callback]
  * Returns how many: 0 when there is nothing new. Octets that this socket has not read in time, or that were never
  * captured, are reported once, by minus their number with errno ENODATA; the next call goes on behind them.
- * (A single lost octet looks like an error but for errno.)
+ * (A single lost octet looks like an error but for errno.) A callback for new data is called again at once when its last
+ * call of this function told a loss and there is more, or filled buf and left more than the ring keeps: a program that reads
+ * once for each event does not stay behind.
  * -1 with EACCES, EPERM, EBADF, ENOTSOCK (not the socket of a connection), EINVAL (side; or its octets are not kept;
  * or there is no stream yet), EFAULT (buf is NULL and len is not 0).
  */
@@ -432,12 +434,13 @@ int mtcp_cb_dropcurpkt(mctx_t mctx);
  * Sends a new TCP packet. [callback] Of pkt it takes the addresses of iph, the ports of tcph, and seq, ack_seq, window,
  * payload and payloadlen; nothing else is looked at. It carries the ACK flag alone, and timestamps when the connection has
  * them. It leaves after the burst, with the link header of the packet in flight: turned round when it goes to that
- * one's source. Without a packet in flight it has none; a capture file gives it one without addresses. No callback sees
+ * one's source. Without a packet in flight it is that of the packet with which the connection of sock began. No callback sees
  * it and no connection changes by it. Where nothing is forwarded (forward = 0, no output) it is forgotten.
  * 0, also when sock is not the socket of a connection, for which nothing is sent; or -1 with EACCES (also when pkt is
  * NULL), EPERM, ENODATA (iph or tcph is NULL), EBADF, EFAULT (payload is NULL and payloadlen is not 0), EMSGSIZE (longer
  * than a packet can be), ENOBUFS (too many wait to be sent), EINVAL (the packet in flight is of another IP version),
- * EOPNOTSUPP (the headers before its IP header cannot be repeated: a tunnel, for example).
+ * EOPNOTSUPP (the headers before the IP header cannot be repeated: in a tunnel, for example, or because they are not known
+ * any more: 1,024 different ones are).
  */
 int mtcp_sendpkt(mctx_t mctx, int sock, const struct pkt_info *pkt);
 

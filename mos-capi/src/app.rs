@@ -3,7 +3,7 @@
 use crate::abi::{Callback, Mctx, MtcpContext};
 use crate::defined::Definition;
 use libc::c_int;
-use mos_flow::{SocketId, TimerId, UserEvent};
+use mos_flow::{Peek, Side, SocketId, TimerId, UserEvent};
 use std::ptr;
 use std::time::Duration;
 
@@ -25,8 +25,18 @@ pub(crate) struct CApp {
     waiting: Option<Vec<(Duration, usize)>>,
     /// Monitoring sockets for IPv6; all others are for IPv4.
     v6: Vec<SocketId>,
+    /// What the last read in the running callback came to, when it may have left octets behind.
+    pub(crate) unfinished: Option<Unfinished>,
     /// The copy of a packet that `mtcp_getlastpkt` gives out.
     pub(crate) frame: Vec<u8>,
+}
+
+/// A read that told a loss, or filled all the room that it had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) socket: SocketId,
+    pub(crate) side: Side,
+    pub(crate) lost: bool,
 }
 
 /// A timer of the program.
@@ -49,6 +59,7 @@ impl CApp {
             free: Vec::new(),
             waiting: Some(Vec::new()),
             v6: Vec::new(),
+            unfinished: None,
             frame: Vec::new(),
         }
     }
@@ -56,6 +67,13 @@ impl CApp {
     /// The handle that callbacks get.
     pub(crate) fn mctx(&self) -> Mctx {
         ptr::from_ref(self.mctx).cast_mut()
+    }
+
+    /// Notes what a read of up to `most` octets of a stream came to.
+    pub(crate) fn note_read(&mut self, socket: SocketId, side: Side, read: &Peek, most: u64) {
+        let lost = matches!(read, Peek::Lost(_));
+        let full = matches!(read, Peek::Data(range) if range.len() >= most);
+        self.unfinished = (lost || full).then_some(Unfinished { socket, side, lost });
     }
 
     /// Whether there is anything to call.

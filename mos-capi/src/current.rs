@@ -1,13 +1,16 @@
 //! What the calling thread may do: the running callback's context, and how calls reach the engine.
 
-use crate::abi::{self, EventId, FilterArg, MOS_NULL_EVENT, MOS_SIDE_BOTH, MOS_SIDE_CLI, MOS_SIDE_SVR, Mctx};
-use crate::app::CApp;
+use crate::abi::{
+    self, EventId, FilterArg, MOS_NULL_EVENT, MOS_ON_CONN_NEW_DATA, MOS_SIDE_BOTH, MOS_SIDE_CLI,
+    MOS_SIDE_SVR, Mctx,
+};
+use crate::app::{CApp, Unfinished};
 use crate::bell::Bell;
 use crate::errno::Errno;
 use crate::lock::lock;
 use crate::slot::{self, Command, Desk, Slot};
 use libc::c_int;
-use mos_flow::{Context, Side};
+use mos_flow::{Context, Monitor, Side};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -190,13 +193,36 @@ fn run_in_callback(slot: &'static Slot, command: Command) {
 pub(crate) fn on_event(context: &mut Context<'_, CApp>) {
     let (token, sock, side) = (context.token(), sock_of(context), side_of(context));
     let (event, arg) = event_of(context);
-    if let Some(callback) = context.app().callback(token) {
-        call(context, |mctx| {
-            // SAFETY: the program registered it as a callback of this type, which is the whole condition for calling
-            // it. It cannot unwind into us: the ABI of `extern "C"` turns that into an abort.
-            unsafe { callback(mctx, sock, side, event, arg) }
-        });
+    let Some(callback) = context.app().callback(token) else { return };
+    let run = |mctx| {
+        // SAFETY: the program registered it as a callback of this type, which is the whole condition for calling it. It
+        // cannot unwind into us: the ABI of `extern "C"` turns that into an abort.
+        unsafe { callback(mctx, sock, side, event, arg) }
+    };
+    context.app().unfinished = None;
+    call(context, run);
+    // Each further call follows a read that has moved the socket's position.
+    while event == MOS_ON_CONN_NEW_DATA && leaves_behind(context) {
+        call(context, run);
     }
+}
+
+/// Whether the callback left octets behind that it would not have in the original, which keeps no more than a ring: its last
+/// read told a loss, or filled its buffer and left more than the ring will keep. A program that reads once for each event
+/// would be behind for ever.
+fn leaves_behind(context: &mut Context<'_, CApp>) -> bool {
+    let Some(Unfinished { socket, side, lost }) = context.app().unfinished.take() else { return false };
+    if (socket, Some(side)) != (context.socket(), context.side()) {
+        return false;
+    }
+    let unread = |monitor: &Monitor<'_, CApp>| {
+        let (info, at) = (monitor.stream_info(side).ok()?, monitor.cursor(side).ok()?);
+        Some((info.next.0.saturating_sub(at.0), u64::from(monitor.ring_octets(side).ok()?)))
+    };
+    let Some((unread, ring)) = context.monitor().ok().and_then(|monitor| unread(&monitor)) else {
+        return false;
+    };
+    unread > if lost { 0 } else { ring }
 }
 
 /// The filter of all events that the program defined. Its token is the event's place in the list of the context.

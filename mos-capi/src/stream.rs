@@ -32,11 +32,13 @@ pub unsafe extern "C" fn mtcp_peek(
             let side = one_side(side)?;
             // SAFETY: the caller's condition.
             let sink = unsafe { Sink::new(buf, len) }?;
-            match peek(&mut monitor, side, sink) {
+            let read = match peek(&mut monitor, side, sink) {
                 // Before the handshake there is nothing new.
-                Err(SocketError::NotConnected) => Ok(Peek::Empty),
-                other => Ok(other?),
-            }
+                Err(SocketError::NotConnected) => Peek::Empty,
+                other => other?,
+            };
+            context.app().note_read(socket, side, &read, len as u64);
+            Ok(read)
         });
         match read.map_err(|errno| (-1, errno))? {
             Peek::Data(range) => Ok(signed(range.len())),

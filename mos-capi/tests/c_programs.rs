@@ -13,7 +13,7 @@ mod live;
 mod packets;
 mod support;
 
-use mos_dpdk::capture::Capture;
+use mos_dpdk::capture::{Capture, CaptureWriter};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use support::{
@@ -278,6 +278,57 @@ fn truth(capture: &str) -> Vec<Truth> {
             received: [received(&c["to_client"]), received(&c["to_server"])],
         })
         .collect()
+}
+
+/// `web4.pcap` without its 20th packet that has octets for the client. Returns how many those were.
+fn web_with_a_hole() -> (PathBuf, u64) {
+    let (whole, _) = Capture::load(&recorded("web4.pcap")).unwrap();
+    let octets = |frame: &[u8]| {
+        let headers = 20 + usize::from(frame[46] >> 4) * 4;
+        usize::from(u16::from_be_bytes([frame[16], frame[17]])).saturating_sub(headers)
+    };
+    let for_client = |frame: &[u8]| frame[12..14] == [8, 0] && frame[23] == 6 && frame[34..36] == [0, 80];
+    let (mut left, mut octets_lost, mut capture) = (20, 0, Vec::new());
+    let mut writer = CaptureWriter::new(&mut capture);
+    for frame in whole.frames_from(0) {
+        if for_client(frame.data) && octets(frame.data) > 0 {
+            left -= 1;
+            if left == 0 {
+                octets_lost = octets(frame.data) as u64;
+                continue;
+            }
+        }
+        writer.write(&frame).unwrap();
+    }
+    writer.flush().unwrap();
+    (file("hole.pcap", &capture), octets_lost)
+}
+
+/// As the original's programs do it, and as those do whose buffer is smaller than what comes in a burst.
+#[test]
+fn who_reads_once_for_each_event_misses_nothing_that_is_there() {
+    let program = build("tests/c/one_read.c", Link::Shared);
+    let run = |capture: &Path, room: &str| {
+        let printed = Run::new(&program, Some(capture))
+            .arg(conf("one.conf", "max_concurrency = 100"))
+            .arg(room)
+            .output();
+        let numbers: Vec<u64> = printed.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        <[u64; 4]>::try_from(numbers).unwrap()
+    };
+    let total = |capture: &str, side: usize| truth(capture).iter().map(|t| t.received[side].0).sum::<u64>();
+    for capture in ["web4.pcap", "lossy.pcap"] {
+        let all = [total(capture, 0), total(capture, 1), 0, 0];
+        assert_eq!(run(&recorded(capture), "16384"), all, "{capture}");
+        // What is left at the end fits into a ring.
+        let [client, server, ..] = run(&recorded(capture), "1000");
+        assert!(client <= all[0] && client + 8192 >= all[0], "{capture}: {client} of {}", all[0]);
+        assert!(server <= all[1] && server + 8192 >= all[1], "{capture}: {server} of {}", all[1]);
+    }
+    let (hole, lost) = web_with_a_hole();
+    assert!(lost > 1000);
+    let [client, server] = [0, 1].map(|side| total("web4.pcap", side));
+    assert_eq!(run(&hole, "16384"), [client - lost, server, lost, 0]);
 }
 
 #[test]

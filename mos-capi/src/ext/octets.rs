@@ -27,6 +27,8 @@ pub unsafe extern "C" fn mos_peek_zc(mctx: Mctx, sock: c_int, side: c_int, data:
                 // SAFETY: the caller's condition.
                 unsafe { write(data, place) }?;
             }
+            let socket = monitor.id();
+            context.app().note_read(socket, side, &peek, 1);
             Ok(peek)
         });
         told(read)
@@ -105,11 +107,14 @@ pub extern "C" fn mos_skip(mctx: Mctx, sock: c_int, side: c_int, count: u64) -> 
         let read = in_callback(mctx, |context| {
             let mut monitor = active(context, sock)?;
             let side = one_side(side)?;
-            match count {
+            let peek = match count {
                 // As with a buffer without room: nothing is missed.
                 0 => unless_early(monitor.ppeek(side, Offset::ZERO, &mut []).map(|_| Peek::Empty)),
                 count => unless_early(monitor.skip(side, count)),
-            }
+            }?;
+            let socket = monitor.id();
+            context.app().note_read(socket, side, &peek, count);
+            Ok(peek)
         });
         told(read)
     })
