@@ -455,6 +455,7 @@ fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
     beyond_the_original(link, run);
     packets::careful(link, run);
     idioms::careful(link, run);
+    attack::careful(link, run);
 }
 
 #[test]
