@@ -6,30 +6,19 @@
 //! # Invariants
 //! 1. A ring after a ticket was taken ends every wait with that ticket, also one that begins after the ring.
 
-use libc::{c_int, pollfd};
+use crate::sync::atomic::{Ordering, fence};
+use crate::sync::{Event, Futex, constant};
 use std::os::fd::RawFd;
-use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The operations, among the threads of one process.
-const WAIT: c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-const WAKE: c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-
-/// The longest wait for descriptors where none is to be had that tells of rings. Arbitrary.
-const DEAF: Duration = Duration::from_millis(5);
-/// Descriptors that can be waited for at once.
-pub(crate) const MAX_DESCRIPTORS: usize = 128;
-/// No descriptor.
-const NONE: c_int = -1;
+pub(crate) use crate::sync::MAX_DESCRIPTORS;
 
 /// A count of rings, and threads that sleep on it.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    rings: AtomicU32,
-    /// An event of the kernel that tells of rings, for whoever waits for descriptors too. Once made it stays: who rings may
-    /// be about to use it.
-    event: AtomicI32,
+    rings: Futex,
+    /// Told of rings, for whoever waits for descriptors too.
+    event: Event,
 }
 
 /// What the count was.
@@ -38,42 +27,31 @@ pub(crate) struct Bell {
 pub(crate) struct Ticket(u32);
 
 impl Bell {
-    pub(crate) const fn new() -> Self {
-        Bell { rings: AtomicU32::new(0), event: AtomicI32::new(NONE) }
+    constant! {
+        pub(crate) fn new() -> Self {
+            Bell { rings: Futex::new(), event: Event::new() }
+        }
     }
 
     /// What to wait with.
     pub(crate) fn ticket(&self) -> Ticket {
         // Acquire: pairs with `ring`; what was changed before a ring that is counted here is seen after this.
-        Ticket(self.rings.load(Ordering::Acquire))
+        Ticket(self.rings.word().load(Ordering::Acquire))
     }
 
-    /// Wakes everybody who waits, and will wait with a ticket from before this.
+    /// Wakes everybody who waits, and will wait with a ticket from before this. A fence, too.
     pub(crate) fn ring(&self) {
-        // Release: pairs with `ticket`. SeqCst: with `wait_or_ready`, which sees this ring, or is seen to have an event.
-        self.rings.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: FUTEX_WAKE only uses the address, that of a live word, to find sleepers.
-        unsafe {
-            libc::syscall(libc::SYS_futex, self.rings.as_ptr(), WAKE, c_int::MAX);
-        }
-        let event = self.event.load(Ordering::SeqCst);
-        if event != NONE {
-            let one = 1_u64;
-            // SAFETY: the event is ours and is never closed; the 8 octets are those of a local. It does not block, and
-            // what it may refuse is to count beyond 2^64: then it is readable already.
-            unsafe { libc::write(event, ptr::from_ref(&one).cast(), size_of_val(&one)) };
-        }
+        // Release: pairs with `ticket`.
+        self.rings.word().fetch_add(1, Ordering::Release);
+        self.rings.wake();
+        // SeqCst: pairs with that in `wait_or_ready`, which sees this ring, or has an event that is seen here.
+        fence(Ordering::SeqCst);
+        self.event.tell();
     }
 
     /// Sleeps until the bell rings, `most` has passed, or for no reason. Does not sleep when it rang after `ticket`.
     pub(crate) fn wait(&self, ticket: Ticket, most: Option<Duration>) {
-        let timeout = most.map(timespec);
-        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: FUTEX_WAIT reads the word, which lives as long as `self`, and the timeout, which is null or points
-        // to a local; it writes nothing. It compares and goes to sleep in one step (invariant 1).
-        unsafe {
-            libc::syscall(libc::SYS_futex, self.rings.as_ptr(), WAIT, ticket.0, timeout);
-        }
+        self.rings.wait(ticket.0, most);
     }
 
     /// As [`Bell::wait`], but not longer than until one of `descriptors` is readable. For one thread at a time.
@@ -83,51 +61,16 @@ impl Bell {
         descriptors: impl Iterator<Item = RawFd>,
         most: Option<Duration>,
     ) {
-        let event = self.event();
-        let most = if event == NONE { Some(most.map_or(DEAF, |most| most.min(DEAF))) } else { most };
-        // On the stack: the allocator's locks may be held by a thread that waits for this one. A negative descriptor is
-        // passed over.
-        let mut entries = [pollfd { fd: NONE, events: libc::POLLIN, revents: 0 }; 1 + MAX_DESCRIPTORS];
-        let mut count = 0;
-        for (entry, fd) in entries.iter_mut().zip([event].into_iter().chain(descriptors)) {
-            entry.fd = fd;
-            count += 1;
+        self.event.make();
+        // SeqCst: pairs with that in `ring`: a ring after this look finds the event.
+        fence(Ordering::SeqCst);
+        if self.rings.word().load(Ordering::Relaxed) == ticket.0 {
+            self.event.sleep(descriptors, most);
         }
-        let timeout = most.map(timespec);
-        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SeqCst: pairs with `ring`: a ring after this look finds the event, which `event` has stored before.
-        if self.rings.load(Ordering::SeqCst) != ticket.0 {
-            return;
-        }
-        // SAFETY: there are at least `count` entries; the timeout is null or points to a local; no mask.
-        unsafe { libc::ppoll(entries.as_mut_ptr(), count, timeout, ptr::null()) };
-        if entries.first().is_some_and(|entry| entry.revents != 0) {
-            let mut rings = 0_u64;
-            // SAFETY: the event is ours, and gives 8 octets, for which there is a local, or none. It does not block.
-            unsafe { libc::read(event, ptr::from_mut(&mut rings).cast(), size_of_val(&rings)) };
-        }
-    }
-
-    /// The event, made when there is none.
-    fn event(&self) -> c_int {
-        let mut event = self.event.load(Ordering::SeqCst);
-        if event == NONE {
-            // SAFETY: plain numbers.
-            event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-            self.event.store(event.max(NONE), Ordering::SeqCst);
-        }
-        event
     }
 }
 
-fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;

@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::io::{Failure, Plan};
 use crate::lock::lock;
 use crate::slot::MAX_CORES;
+use crate::sync::{Mutex, process_wide};
 use crate::text;
 use libc::{c_char, c_int};
 use mos_dpdk::config::Config;
@@ -15,7 +16,6 @@ use mos_flow::{Config as Limits, Retention, Timeouts};
 use std::ffi::CString;
 use std::path::Path;
 use std::ptr;
-use std::sync::Mutex;
 use std::time::Duration;
 
 /// Streams that a context can be made for. Arbitrary; two gigabytes of tables come before it.
@@ -32,9 +32,13 @@ const MAX_CHANGED: usize = 1 << 16;
 /// Octets for all that is small beside the tables: buffers of files, sockets' names, threads' needs.
 const HEADROOM: usize = 8 << 20;
 
-static SETTINGS: Mutex<Option<Settings>> = Mutex::new(None);
-/// Command lines that were given out; they stay.
-static WORDS: Mutex<Vec<CString>> = Mutex::new(Vec::new());
+process_wide! {
+    static SETTINGS: Mutex<Option<Settings>> = Mutex::new(None);
+}
+process_wide! {
+    /// Command lines that were given out; they stay.
+    static WORDS: Mutex<Vec<CString>> = Mutex::new(Vec::new());
+}
 
 /// What contexts are made by.
 #[derive(Clone, Debug)]

@@ -9,38 +9,38 @@ use crate::bell::Bell;
 use crate::errno::Errno;
 use crate::lock::lock;
 use crate::slot::{self, Command, Desk, Slot};
+use crate::sync::{Arc, Mutex, per_thread};
 use libc::c_int;
 use mos_flow::{Context, Monitor, Side};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{Ordering, compiler_fence};
-use std::sync::{Arc, Mutex};
 
 type Running = *mut Context<'static, CApp>;
 
-thread_local! {
+per_thread! {
     /// The context whose stack thread this is.
-    static STACK: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static STACK: Cell<Option<&'static Slot>> = Cell::new(None);
     /// The context of the callback that runs on this thread. Null when none does, and while a call uses it.
-    static RUNNING: Cell<Running> = const { Cell::new(ptr::null_mut()) };
+    static RUNNING: Cell<Running> = Cell::new(ptr::null_mut());
     /// The running callback destroyed its own context: its calls are refused from then on.
-    static RENOUNCED: Cell<bool> = const { Cell::new(false) };
+    static RENOUNCED: Cell<bool> = Cell::new(false);
 }
 
 /// Makes the calling thread the stack thread of `slot`.
 pub(crate) fn adopt(slot: &'static Slot) {
-    STACK.set(Some(slot));
+    STACK.with(|own| own.set(Some(slot)));
 }
 
 /// Whether the calling thread is the stack thread of some context.
 pub(crate) fn is_stack_thread() -> bool {
-    STACK.get().is_some()
+    STACK.with(Cell::get).is_some()
 }
 
 /// The running callback destroyed a context; if it is its own, it has no business there any more.
 pub(crate) fn renounce(slot: &'static Slot) {
     if is_stack_of(slot) {
-        RENOUNCED.set(true);
+        RENOUNCED.with(|own| own.set(true));
     }
 }
 
@@ -50,18 +50,19 @@ pub(crate) fn renounce_all() {
 }
 
 fn is_stack_of(slot: &'static Slot) -> bool {
-    STACK.get().is_some_and(|own| ptr::eq(own, slot))
+    STACK.with(Cell::get).is_some_and(|own| ptr::eq(own, slot))
 }
 
 /// The context that `mctx` stands for, for the calling thread. A callback that runs while another thread destroys
 /// its context still has it.
 pub(crate) fn find(mctx: Mctx) -> Result<&'static Slot, Errno> {
-    let still = || slot::slot_at(mctx).filter(|s| is_stack_of(s) && in_callback() && !RENOUNCED.get());
+    let still =
+        || slot::slot_at(mctx).filter(|s| is_stack_of(s) && in_callback() && !RENOUNCED.with(Cell::get));
     slot::find(mctx).or_else(still).ok_or(Errno::ACCES)
 }
 
 fn in_callback() -> bool {
-    !RUNNING.get().is_null()
+    !RUNNING.with(Cell::get).is_null()
 }
 
 /// Runs a callback, with `context` in reach of the calls that it makes.
@@ -69,12 +70,12 @@ fn enter(context: &mut Context<'_, CApp>, callback: impl FnOnce()) {
     struct Leave(Running);
     impl Drop for Leave {
         fn drop(&mut self) {
-            RUNNING.set(self.0);
+            RUNNING.with(|own| own.set(self.0));
         }
     }
     // The lifetime is erased here, and made up again in `with`, which runs only below this frame.
     let erased = ptr::from_mut(context).cast::<Context<'static, CApp>>();
-    let _leave = Leave(RUNNING.replace(erased));
+    let _leave = Leave(RUNNING.with(|own| own.replace(erased)));
     callback();
 }
 
@@ -87,13 +88,13 @@ pub(crate) fn with<R>(
     impl Drop for Restore {
         fn drop(&mut self) {
             compiler_fence(Ordering::SeqCst); // for a signal handler on this thread, which may look
-            RUNNING.set(self.0);
+            RUNNING.with(|own| own.set(self.0));
         }
     }
     if !is_stack_of(slot) {
         return None;
     }
-    let running = RUNNING.replace(ptr::null_mut());
+    let running = RUNNING.with(|own| own.replace(ptr::null_mut()));
     compiler_fence(Ordering::SeqCst);
     let _restore = Restore(running);
     // SAFETY: `RUNNING` is set to a pointer only by `enter`, made from an exclusive borrow that lasts until `enter`
@@ -118,7 +119,7 @@ pub(crate) fn control<R: Send + 'static>(
         });
         return direct.unwrap_or(Err(Errno::PERM));
     }
-    let reply = Arc::new(Reply { answer: Mutex::new(None), bell: Bell::new(), asker: STACK.get() });
+    let reply = Arc::new(Reply { answer: Mutex::new(None), bell: Bell::new(), asker: STACK.with(Cell::get) });
     let promise = Promise(Some(Arc::clone(&reply)));
     slot.post(Box::new(move |desk| {
         promise.keep(desk.map_or(Err(Errno::ACCES), |mut desk| f(&mut desk)));
@@ -271,7 +272,7 @@ pub(crate) fn on_timer(context: &mut Context<'_, CApp>) {
 
 /// Calls a function of the program, unless the context was destroyed.
 fn call(context: &mut Context<'_, CApp>, function: impl FnOnce(Mctx)) {
-    if STACK.get().is_none_or(Slot::is_stopping) {
+    if STACK.with(Cell::get).is_none_or(Slot::is_stopping) {
         return; // destroyed while the packet was on its way
     }
     let mctx = context.app().mctx();

@@ -8,10 +8,10 @@
 use crate::abi::{self, EventId, Filter, FilterArg};
 use crate::errno::Errno;
 use crate::lock::lock;
+use crate::sync::{Mutex, process_wide};
 use mos_flow::event::MAX_DEPTH;
 use std::collections::HashMap;
 use std::ptr;
-use std::sync::Mutex;
 
 /// The least id.
 pub(crate) const FIRST: EventId = 1 << 12;
@@ -59,7 +59,9 @@ struct List {
     by_key: Option<HashMap<Key, EventId>>,
 }
 
-static LIST: Mutex<List> = Mutex::new(List { all: Vec::new(), by_key: None });
+process_wide! {
+    static LIST: Mutex<List> = Mutex::new(List { all: Vec::new(), by_key: None });
+}
 
 /// Defines an event below `parent`, or finds the one that is the same. Without a filter it is always another one.
 ///

@@ -26,6 +26,8 @@ pub mod errno;
 
 pub mod abi;
 
+mod sync;
+
 mod bell;
 
 mod lock;

@@ -6,11 +6,13 @@
 
 use crate::lock::lock;
 use crate::slot::{self, Phase, Slot};
+use crate::sync::{Mutex, process_wide};
 use mos_dpdk::rss::Share;
-use std::sync::Mutex;
 
-/// Whoever has it divides. Only stack threads take it, for a moment, and none waits for anything meanwhile.
-static DIVIDING: Mutex<()> = Mutex::new(());
+process_wide! {
+    /// Whoever has it divides. Only stack threads take it, for a moment, and none waits for anything meanwhile.
+    static DIVIDING: Mutex<()> = Mutex::new(());
+}
 
 /// The part of the context of `slot`, which is about to read. `None` when it came too late for one.
 pub(crate) fn take(slot: &'static Slot) -> Option<Share> {

@@ -15,19 +15,20 @@ use crate::app::CApp;
 use crate::bell::Bell;
 use crate::errno::Errno;
 use crate::lock::lock;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{Mutex, constant, process_wide};
 use libc::c_int;
 use mos_dpdk::rss::Share;
 use mos_flow::Control;
 use std::collections::VecDeque;
 use std::mem::{offset_of, size_of};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, TryLockError};
+use std::sync::TryLockError;
 
 /// Cores that contexts can be made for.
 pub(crate) const MAX_CORES: c_int = 64;
 /// Slots are taken in turn, so that a handle that was destroyed stays dead for a while.
-const SLOTS: usize = 256;
+const SLOTS: usize = if cfg!(loom) { 3 } else { 256 };
 
 /// What another thread wants done; `None` means that it will not be.
 pub(crate) type Command = Box<dyn FnOnce(Option<Desk<'_, '_>>) + Send>;
@@ -118,12 +119,27 @@ impl std::fmt::Debug for Mailbox {
     }
 }
 
-static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
-/// Where the search for a free slot goes on; also keeps creators apart.
-static NEXT: Mutex<usize> = Mutex::new(0);
+process_wide! {
+    static TABLE: [Slot; SLOTS] = slots();
+}
+process_wide! {
+    /// Where the search for a free slot goes on; also keeps creators apart.
+    static NEXT: Mutex<usize> = Mutex::new(0);
+}
+process_wide! {
+    /// Contexts made so far: only that it changes counts.
+    static MADE: AtomicU32 = AtomicU32::new(0);
+}
 
-/// Contexts made so far: only that it changes counts.
-static MADE: AtomicU32 = AtomicU32::new(0);
+#[cfg(not(loom))]
+const fn slots() -> [Slot; SLOTS] {
+    [const { Slot::new() }; SLOTS]
+}
+
+#[cfg(loom)]
+fn slots() -> [Slot; SLOTS] {
+    std::array::from_fn(|_| Slot::new())
+}
 
 /// What changes when a context is made; `None` while one is.
 pub(crate) fn made() -> Option<u32> {
@@ -150,8 +166,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Slot> {
 
 /// Waits until the contexts that are being destroyed are gone.
 pub(crate) fn wait_for_destroyed() {
-    for slot in &TABLE {
-        let epoch = slot.epoch();
+    // In this order: a slot may have its next context at any time, which is not waited for.
+    for (slot, epoch) in TABLE.iter().map(|slot| (slot, slot.epoch())) {
         if slot.is_stopping() {
             slot.wait(epoch, &[]);
         }
@@ -173,6 +189,9 @@ pub(crate) fn lose_all() {
 
 /// Tells all contexts, some of which may wait for others, that something has changed.
 fn ring_all() {
+    // SeqCst: pairs with that of the rings in `turn`. A context that goes live now is seen here and rung for, or its
+    // thread sees the change when it looks after those rings.
+    fence(Ordering::SeqCst);
     all().for_each(|slot| slot.bell.ring());
 }
 
@@ -194,21 +213,23 @@ pub(crate) fn claim(cpu: u32) -> Result<&'static Slot, Errno> {
 }
 
 impl Slot {
-    const fn new() -> Self {
-        Slot {
-            visible: MtcpContext { cpu: std::sync::atomic::AtomicI32::new(0) },
-            life: AtomicU32::new(Phase::Free as u32),
-            cpu: AtomicU32::new(0),
-            descriptors: AtomicU32::new(0),
-            joined: AtomicBool::new(false),
-            halted: AtomicBool::new(false),
-            sharing: AtomicU64::new(0),
-            settled: AtomicBool::new(false),
-            share: AtomicU64::new(0),
-            mailbox: Mutex::new(Mailbox { open: false, commands: VecDeque::new() }),
-            failure: Mutex::new(None),
-            bell: Bell::new(),
-            turns: Bell::new(),
+    constant! {
+        fn new() -> Self {
+            Slot {
+                visible: MtcpContext { cpu: std::sync::atomic::AtomicI32::new(0) },
+                life: AtomicU32::new(Phase::Free as u32),
+                cpu: AtomicU32::new(0),
+                descriptors: AtomicU32::new(0),
+                joined: AtomicBool::new(false),
+                halted: AtomicBool::new(false),
+                sharing: AtomicU64::new(0),
+                settled: AtomicBool::new(false),
+                share: AtomicU64::new(0),
+                mailbox: Mutex::new(Mailbox { open: false, commands: VecDeque::new() }),
+                failure: Mutex::new(None),
+                bell: Bell::new(),
+                turns: Bell::new(),
+            }
         }
     }
 
@@ -338,13 +359,33 @@ impl Slot {
         self.phase() == Phase::Lost
     }
 
+    /// For the stack thread, until the context is destroyed. `work` does what was posted; it returns whether there was
+    /// anything.
+    pub(crate) fn serve(&self, mut work: impl FnMut() -> bool) {
+        while !self.is_stopping() {
+            let ticket = self.bell.ticket();
+            if !work() && !self.is_stopping() {
+                self.bell.wait(ticket, None);
+            }
+        }
+    }
+
+    /// For the stack thread, when the context is destroyed. It has the slot no longer. Nothing of the program runs from
+    /// here on; only now a lock may be waited for.
+    pub(crate) fn finish(&self, owned: impl Sized) {
+        self.become_quiet();
+        self.close_mailbox();
+        drop(owned);
+        self.release();
+    }
+
     /// Nothing of the program runs any more.
-    pub(crate) fn become_quiet(&self) {
+    fn become_quiet(&self) {
         self.turn(&[Phase::Stopping], Phase::Quiet);
     }
 
     /// The slot can be used again. The stack thread's last act.
-    pub(crate) fn release(&self) {
+    fn release(&self) {
         self.turn(&[Phase::Quiet], Phase::Free);
     }
 
@@ -433,7 +474,7 @@ fn halves(word: u64) -> [u32; 2] {
     [(word >> 32) as u32, word as u32]
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::mpsc;

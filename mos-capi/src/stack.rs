@@ -77,13 +77,9 @@ impl Stack {
             // A defect of this library. The engine is not touched again.
             slot.close_mailbox();
             slot.end(Some("the stack has failed".to_owned()));
-            wait_while(slot, || !slot.is_stopping());
+            slot.serve(|| false);
         }
-        // Nothing of the program runs from here on; only now a lock may be waited for.
-        slot.become_quiet();
-        slot.close_mailbox();
-        drop(self);
-        slot.release();
+        slot.finish(self);
     }
 
     /// Until the context is destroyed.
@@ -94,12 +90,7 @@ impl Stack {
             let flushed = self.input.flush();
             self.slot.end(read.and(flushed).err().map(|e| e.to_string()));
         }
-        while !self.slot.is_stopping() {
-            let ticket = self.slot.bell.ticket();
-            if !self.run_commands() && !self.slot.is_stopping() {
-                self.slot.bell.wait(ticket, None);
-            }
-        }
+        self.slot.serve(|| self.run_commands());
     }
 
     /// Until the program is ready for packets.
@@ -202,16 +193,6 @@ fn stack_size() -> usize {
     let known = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) } == 0;
     let wanted = usize::try_from(limit.rlim_cur).ok().filter(|n| known && STACKS.contains(n));
     wanted.unwrap_or(*STACKS.start())
-}
-
-fn wait_while(slot: &Slot, condition: impl Fn() -> bool) {
-    loop {
-        let ticket = slot.bell.ticket();
-        if !condition() {
-            return;
-        }
-        slot.bell.wait(ticket, None);
-    }
 }
 
 /// Keeps the sentence of a failure.

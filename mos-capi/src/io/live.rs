@@ -5,12 +5,12 @@ use crate::app::CApp;
 use crate::errno::Errno;
 use crate::lock::lock;
 use crate::slot::{Epoch, Slot};
+use crate::sync::{Mutex, process_wide};
 use mos_dpdk::port::tap::Tap;
 use mos_dpdk::port::{Port, PortError, Received};
 use mos_dpdk::worker::{frame_of, send_on};
 use mos_flow::{Engine, Way};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Mutex;
 
 type Device = Box<dyn Port + Send>;
 
@@ -125,8 +125,10 @@ impl Live {
 /// Whoever has it may open devices: a device serves one context, and the first one made gets all of them.
 struct Holder;
 
-/// Locked by threads that make contexts, and by stack threads when nothing of the program runs there any more.
-static HOLDER: Mutex<Option<(&'static Slot, Epoch)>> = Mutex::new(None);
+process_wide! {
+    /// Locked by threads that make contexts, and by stack threads when nothing of the program runs there any more.
+    static HOLDER: Mutex<Option<(&'static Slot, Epoch)>> = Mutex::new(None);
+}
 
 impl Holder {
     /// `None` when another context has it.
