@@ -103,7 +103,7 @@ pub extern "C" fn mtcp_create_context(cpu: c_int) -> Mctx {
         if started.is_err() {
             slot.give_up();
         }
-        started.map(|()| slot.mctx())
+        started.map(|_thread| slot.mctx())
     })
 }
 

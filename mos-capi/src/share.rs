@@ -43,10 +43,12 @@ fn divide(captures: u64) {
 }
 
 /// Whether nobody is to be waited for who reads the same captures: all are joined, or their program is done with
-/// setting up, and there are as many as there can be, or no more are being made.
+/// setting up, and there are as many as there can be, or no more are being made. Nor when they have begun, and left a
+/// part for it.
 pub(crate) fn is_complete(slot: &Slot, cores: usize) -> bool {
     let ready = |slot: &Slot| slot.is_joined() || slot.is_settled();
     let captures = slot.sharing();
     captures == 0
+        || slot.share().is_some()
         || (slot.is_settled() || readers_of(captures).count() >= cores) && readers_of(captures).all(ready)
 }

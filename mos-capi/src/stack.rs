@@ -8,13 +8,14 @@ use crate::errno::Errno;
 use crate::io::{Failure, Input};
 use crate::share;
 use crate::slot::{self, Desk, Phase, Slot};
+use crate::sync;
+use crate::sync::thread::{Builder, JoinHandle};
 use crate::text;
 use mos_dpdk::port::{PortError, Received};
 use mos_flow::Engine;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A program that does not join is done with setting up when it was silent for this long.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -58,16 +59,17 @@ impl Stack {
         Ok(Stack { slot, engine, app: CApp::new(slot.visible()), input, descriptors, cores, reading: false })
     }
 
-    /// Starts the thread.
+    /// Starts the thread, which ends some time after the context was destroyed.
     ///
     /// # Errors
     /// That of the operating system.
-    pub(crate) fn start(self) -> Result<(), Errno> {
+    pub(crate) fn start(self) -> Result<JoinHandle<()>, Errno> {
         let Stack { slot, descriptors, .. } = self;
-        let thread = thread::Builder::new().name("mos-stack".to_owned()).stack_size(stack_size());
-        thread.spawn(move || self.run()).map_err(|e| told((Errno::from(&e), format!("no thread: {e}"))))?;
+        let thread = Builder::new().name("mos-stack".to_owned()).stack_size(stack_size());
+        let started = thread.spawn(move || self.run());
+        let handle = started.map_err(|e| told((Errno::from(&e), format!("no thread: {e}"))))?;
         slot.go_live(descriptors);
-        Ok(())
+        Ok(handle)
     }
 
     fn run(mut self) {
@@ -95,10 +97,13 @@ impl Stack {
 
     /// Until the program is ready for packets.
     fn set_up(&mut self) -> Result<(), PortError> {
-        let mut settled = Instant::now() + SETTLED;
+        let mut settled = sync::now() + SETTLED;
         let (mut made, mut deadline) = (None, None);
-        while !self.slot.is_halted() {
+        loop {
             let ticket = self.slot.bell.ticket();
+            if self.slot.is_halted() {
+                break;
+            }
             self.pass_time()?;
             if self.slot.phase() == Phase::Starting {
                 self.rest(ticket, None);
@@ -108,9 +113,9 @@ impl Stack {
             let others = slot::made();
             if busy || others.is_none() || others != made {
                 made = others;
-                settled = Instant::now() + SETTLED;
+                settled = sync::now() + SETTLED;
             }
-            let now = Instant::now();
+            let now = sync::now();
             let is_settled = now >= settled;
             self.slot.set_settled(is_settled);
             if self.slot.is_joined() || is_settled && self.app.is_set_up() {
@@ -133,8 +138,11 @@ impl Stack {
             self.input.begin(self.slot);
             self.reading = true;
         }
-        while !self.slot.is_halted() {
+        loop {
             let ticket = self.slot.bell.ticket();
+            if self.slot.is_halted() {
+                break;
+            }
             self.pass_time()?;
             let busy = self.run_commands();
             match self.input.turn(&mut self.engine, &mut self.app)? {

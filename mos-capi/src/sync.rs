@@ -18,7 +18,7 @@ mod kernel;
 #[path = "sync/stand_in.rs"]
 mod kernel;
 
-pub(crate) use kernel::{Event, Futex, MAX_DESCRIPTORS};
+pub(crate) use kernel::{Event, Futex, MAX_DESCRIPTORS, now};
 
 /// Atomic integers and fences: those of `std`, or loom's.
 pub(crate) mod atomic {
@@ -26,6 +26,14 @@ pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+}
+
+/// Starting threads.
+pub(crate) mod thread {
+    #[cfg(loom)]
+    pub(crate) use loom::thread::{Builder, JoinHandle};
+    #[cfg(not(loom))]
+    pub(crate) use std::thread::{Builder, JoinHandle};
 }
 
 /// A function that is constant where the types allow it.

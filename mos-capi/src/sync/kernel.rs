@@ -4,7 +4,7 @@ use libc::{c_int, pollfd};
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The operations, among the threads of one process.
 const WAIT: c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
@@ -113,6 +113,11 @@ impl Event {
     fn descriptor(&self) -> c_int {
         self.descriptor.load(Ordering::Relaxed)
     }
+}
+
+/// The clock of waits.
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 fn timespec(time: Duration) -> libc::timespec {

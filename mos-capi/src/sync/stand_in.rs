@@ -5,7 +5,8 @@ use super::atomic::{AtomicBool, AtomicU32, Ordering};
 use super::{Mutex, MutexGuard};
 use loom::sync::Condvar;
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Descriptors that can be waited for at once.
 pub(crate) const MAX_DESCRIPTORS: usize = 128;
@@ -73,6 +74,12 @@ impl Event {
         }
         *told = false;
     }
+}
+
+/// The clock of waits stands still: a wait ends because somebody ends it.
+pub(crate) fn now() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
