@@ -70,6 +70,9 @@ impl Bell {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom_models;
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -283,3 +283,6 @@ fn call(context: &mut Context<'_, CApp>, function: impl FnOnce(Mctx)) {
         unsafe { libc::_exit(libc::EXIT_FAILURE) }
     }
 }
+
+#[cfg(all(test, loom))]
+pub(crate) mod loom_models;

@@ -52,3 +52,6 @@ pub(crate) fn is_complete(slot: &Slot, cores: usize) -> bool {
         || slot.share().is_some()
         || (slot.is_settled() || readers_of(captures).count() >= cores) && readers_of(captures).all(ready)
 }
+
+#[cfg(all(test, loom))]
+mod loom_models;

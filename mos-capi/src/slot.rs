@@ -474,6 +474,9 @@ fn halves(word: u64) -> [u32; 2] {
     [(word >> 32) as u32, word as u32]
 }
 
+#[cfg(all(test, loom))]
+mod loom_models;
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -208,3 +208,6 @@ fn told((errno, sentence): Failure) -> Errno {
     text::tell(sentence);
     errno
 }
+
+#[cfg(all(test, loom))]
+mod loom_models;

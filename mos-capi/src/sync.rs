@@ -18,6 +18,9 @@ mod kernel;
 #[path = "sync/stand_in.rs"]
 mod kernel;
 
+#[cfg(all(test, loom))]
+pub(crate) mod model;
+
 pub(crate) use kernel::{Event, Futex, MAX_DESCRIPTORS, now};
 
 /// Atomic integers and fences: those of `std`, or loom's.
