@@ -46,7 +46,7 @@ pub(crate) fn renounce(slot: &'static Slot) {
 
 /// The calling thread has no context any more, whatever callback runs.
 pub(crate) fn renounce_all() {
-    RENOUNCED.set(true);
+    RENOUNCED.with(|own| own.set(true));
 }
 
 fn is_stack_of(slot: &'static Slot) -> bool {
@@ -277,7 +277,7 @@ fn call(context: &mut Context<'_, CApp>, function: impl FnOnce(Mctx)) {
     }
     let mctx = context.app().mctx();
     enter(context, || function(mctx));
-    if STACK.get().is_some_and(Slot::is_lost) {
+    if STACK.with(Cell::get).is_some_and(Slot::is_lost) {
         // A child of fork() came back from the callback. It has nobody to go on for, and the files are its parent's.
         // SAFETY: a plain number; nothing of the process runs after it.
         unsafe { libc::_exit(libc::EXIT_FAILURE) }
