@@ -112,6 +112,8 @@ pub enum FilterErrorKind {
     UnexpectedWord,
     /// A name of no port or protocol that is known.
     UnknownName,
+    /// A word that the language does not have.
+    UnknownWord,
 }
 
 impl FilterErrorKind {
@@ -134,6 +136,7 @@ impl FilterErrorKind {
             FilterErrorKind::UnexpectedCharacter => "unexpected character",
             FilterErrorKind::UnexpectedWord => "unexpected word",
             FilterErrorKind::UnknownName => "unknown name of a port or protocol",
+            FilterErrorKind::UnknownWord => "unknown word",
         }
     }
 

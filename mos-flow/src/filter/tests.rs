@@ -373,6 +373,9 @@ fn errors_name_the_place() {
         ("portrange ssh-frob", 14, UnknownName),
         ("proto \\frob", 6, UnknownName),
         ("ether proto tcp", 12, UnknownName),
+        ("tcp dst prot 80", 8, UnknownWord),
+        ("(net prot 10.1) or tcp", 5, UnknownWord),
+        ("(host example)", 6, NameNotLookedUp),
     ];
     for (expression, position, kind) in cases {
         assert_eq!(expression.parse::<Filter>(), Err(FilterError { position, kind }), "{expression}");

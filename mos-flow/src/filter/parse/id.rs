@@ -58,10 +58,16 @@ impl<'a> Parser<'a> {
             (TokenKind::Address(Address::V4 { value, bits }), _) => v4(value, mask_of(bits), q)?,
             (TokenKind::Number(value), _) => v4(value, u32::MAX, q)?,
             (TokenKind::Address(Address::V6(_)), _) => return self.v6(token, q),
-            _ => return Err(token.error(FilterErrorKind::NameNotLookedUp)),
+            _ => return Err(self.no_address(&token)),
         };
         self.no_mask()?;
         Ok(test)
+    }
+
+    /// A word in the place of an address. Behind the name of a host or network a term is over; else it is none.
+    fn no_address(&self, word: &Token<'a>) -> FilterError {
+        let over = self.ahead.is_none() || self.is_next(&["and", "&&", "or", "||", ")"]);
+        word.error(if over { FilterErrorKind::NameNotLookedUp } else { FilterErrorKind::UnknownWord })
     }
 
     /// Only a net has a mask.
@@ -90,7 +96,7 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Address(Address::V6(_)) => return self.v6(token, q),
             TokenKind::Address(Address::Mac(_)) => return Err(q.error()),
-            _ => return Err(token.error(FilterErrorKind::NameNotLookedUp)),
+            _ => return Err(self.no_address(&token)),
         };
         v4(value, mask, q)
     }
