@@ -57,7 +57,7 @@ impl fmt::Display for CaptureError {
         match &self.kind {
             CaptureErrorKind::Corrupt(what) => write!(f, "corrupt: {what}"),
             CaptureErrorKind::Empty => f.write_str("empty file, not a capture"),
-            CaptureErrorKind::Io(e) => e.fmt(f),
+            CaptureErrorKind::Io(e) => f.write_str(&crate::sentence(e)),
             CaptureErrorKind::NotACapture => f.write_str("not a pcap or pcapng capture"),
             CaptureErrorKind::Truncated => f.write_str("the file ends inside this record"),
         }

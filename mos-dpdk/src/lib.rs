@@ -49,6 +49,17 @@ pub mod bridge;
 pub use bridge::Bridge;
 pub use worker::Worker;
 
+/// What the operating system says, without the number that Rust puts behind it.
+pub fn sentence(error: &std::io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(number) = error.raw_os_error()
+        && let Some(end) = text.strip_suffix(&format!(" (os error {number})")).map(str::len)
+    {
+        text.truncate(end);
+    }
+    text
+}
+
 /// A new secret for [`mos_flow::Config::hash_seed`], from the operating system.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ impl fmt::Display for PortError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PortError::Capture(e) => e.fmt(f),
-            PortError::Io(e) => e.fmt(f),
+            PortError::Io(e) => f.write_str(&crate::sentence(e)),
         }
     }
 }

@@ -270,7 +270,7 @@ fn unusable_input_is_one_line_and_status_2() {
     let folder = dir.path().display().to_string();
     let inputs = [
         (folder, "directory"),
-        (dir.path().join("missing").display().to_string(), "No such file"),
+        (dir.path().join("missing").display().to_string(), "No such file or directory\n"),
         (file("empty", b""), "empty file"),
         (file("text", b"this is no capture at all, but long enough for a header"), "not a pcap"),
         (file("short", b"\xd4\xc3\xb2\xa1\x02\x00"), "not a pcap"),
@@ -286,6 +286,38 @@ fn unusable_input_is_one_line_and_status_2() {
             );
         }
     }
+}
+
+/// Sums that the network card would have made.
+#[test]
+fn packets_that_are_not_followed_for_their_checksums_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("unsummed.pcap").display().to_string();
+    let mut bytes = fs::read(captures().join("web4.pcap")).unwrap();
+    let (mut at, mut broken) = (24, 0);
+    while let Some(header) = bytes.get(at..at + 16) {
+        let len = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
+        let frame = &mut bytes[at + 16..at + 16 + len];
+        // IPv4 without options, and TCP.
+        if frame[12..15] == [0x08, 0x00, 0x45] && frame[23] == 6 {
+            frame[34 + 16] ^= 0x55;
+            broken += 1;
+        }
+        at += 16 + len;
+    }
+    fs::write(&path, &bytes).unwrap();
+    assert!(broken > 90, "{broken}");
+    for command in ["streams", "events"] {
+        let out = mos(&[command, &path]);
+        let said = format!(
+            "mos: warning: {broken} packets with wrong checksums were not followed; --no-checksum takes them\n"
+        );
+        assert_eq!((out.status.code(), out.stdout.len(), text(&out.stderr)), (Some(0), 0, said), "{command}");
+    }
+    assert_eq!(
+        succeeds(&["streams", &path, "--no-checksum"]),
+        succeeds(&["streams", &capture("web4.pcap"), "--no-checksum"])
+    );
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Conf(e) => e.fmt(f),
-            LoadError::Io(e) => e.fmt(f),
+            LoadError::Io(e) => f.write_str(&crate::sentence(e)),
             LoadError::TooLarge => write!(f, "larger than {LARGEST} octets"),
         }
     }

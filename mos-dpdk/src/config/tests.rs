@@ -69,6 +69,7 @@ fn a_whole_file_is_understood() {
             }
             route_table { 10.0.0.0/24 br-lan }
             nic_forward_table { br-lan eth0.100 }
+            midstream = 1
          }",
     );
     let told: Vec<String> = c.warnings.iter().map(ToString::to_string).collect();
@@ -98,6 +99,7 @@ fn a_whole_file_is_understood() {
         wmem_size: 4096,
         tcp_tw_interval: Duration::from_secs(5),
         tcp_timeout: Some(Duration::from_secs(60)),
+        midstream: true,
         no_ring_buffers: true,
         mos_log: Some("/var/log/mos logs".into()),
         stat_print: vec!["dpdk0".into(), "dpdk1".into()],

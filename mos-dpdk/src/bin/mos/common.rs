@@ -6,7 +6,7 @@ use mos_dpdk::capture::CaptureError;
 use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{PortError, Received};
 use mos_flow::defrag::{DefragConfig, FragmentPolicy, UnknownPolicy};
-use mos_flow::{Config, Engine, Overlap, Patience, Strictness, Timeouts};
+use mos_flow::{Config, DropReason, Engine, Overlap, Patience, Stats, Strictness, Timeouts};
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -112,7 +112,7 @@ impl From<io::Error> for Failure {
     /// Errors of the output. A reader that went away is no news to anybody.
     fn from(e: io::Error) -> Self {
         let quiet = e.kind() == io::ErrorKind::BrokenPipe;
-        Failure { message: if quiet { String::new() } else { e.to_string() }, status: 1 }
+        Failure { message: if quiet { String::new() } else { mos_dpdk::sentence(&e) }, status: 1 }
     }
 }
 
@@ -142,6 +142,16 @@ pub(crate) fn run_file<A>(
     progress.finish_and_clear();
     let (engine, app) = worker.into_parts();
     Ok((engine, app, damage))
+}
+
+/// After the results, which may be none: captures of hosts that leave checksums to the network card look empty.
+pub(crate) fn tell_of_checksums(stats: &Stats) {
+    let wrong = stats.drops[DropReason::IpChecksum] + stats.drops[DropReason::TcpChecksum];
+    if wrong > 0 {
+        eprintln!(
+            "mos: warning: {wrong} packets with wrong checksums were not followed; --no-checksum takes them"
+        );
+    }
 }
 
 /// After the results: a cut last record is worth a warning, anything else is a failure.

@@ -1,6 +1,6 @@
 //! `mos events`: every event in order.
 
-use crate::common::{EngineArgs, Failure, judge_damage, run_file};
+use crate::common::{EngineArgs, Failure, judge_damage, run_file, tell_of_checksums};
 use mos_flow::{Context, Engine, Event, Hook, Instant, Side, SocketKind, State, Trouble};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -49,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     engine.shutdown(&mut app);
     app.failure.map_or(Ok(()), Err)?;
     app.out.flush()?;
+    tell_of_checksums(engine.stats());
     judge_damage(damage)
 }
 

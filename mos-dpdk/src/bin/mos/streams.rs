@@ -1,6 +1,6 @@
 //! `mos streams`: every direction's rebuilt bytes.
 
-use crate::common::{EngineArgs, Failure, judge_damage, run_file};
+use crate::common::{EngineArgs, Failure, judge_damage, run_file, tell_of_checksums};
 use mos_flow::{
     Context, EndReason, Engine, Event, Hook, Monitor, Offset, Overlap, Range, Retention, Side, SocketKind,
     Trouble,
@@ -80,7 +80,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         config.ring_octets = 1 << 30;
     }
     if let Some(dir) = &args.out {
-        std::fs::create_dir_all(dir).map_err(|e| Failure::unusable(&format!("{}: {e}", dir.display())))?;
+        std::fs::create_dir_all(dir)
+            .map_err(|e| Failure::unusable(&format!("{}: {}", dir.display(), mos_dpdk::sentence(&e))))?;
     }
     let mut engine = Engine::new(config).map_err(|e| Failure::unusable(&e))?;
     listen(&mut engine, args.engine.policy).map_err(|e| Failure::unusable(&e))?;
@@ -89,12 +90,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     engine.shutdown(&mut app);
     let refused = engine.stats().refused_octets;
     if let Some(e) = app.failure {
-        return Err(Failure::partial(&e));
+        return Err(Failure::partial(&mos_dpdk::sentence(&e)));
     }
     print(app.directions, args.json)?;
     if refused > 0 {
         eprintln!("mos: warning: {refused} bytes lay outside their receiver's window or found no memory");
     }
+    tell_of_checksums(engine.stats());
     judge_damage(damage)
 }
 
