@@ -29,6 +29,8 @@ const OUTPUT: std::ops::RangeInclusive<usize> = 256..=1024;
 const OUTPUT_OCTETS: usize = (1 << 16) + 64;
 /// Connections of which octets are changed at once, two kilobytes each. Arbitrary.
 const MAX_CHANGED: usize = 1 << 16;
+/// How long after a connection's end its last packets are not taken for the middle of a new one. Arbitrary.
+const STRAY: Duration = Duration::from_secs(120);
 /// Octets for all that is small beside the tables: buffers of files, sockets' names, threads' needs.
 const HEADROOM: usize = 8 << 20;
 
@@ -69,7 +71,7 @@ pub(crate) fn load(path: &Path) -> Result<(), Errno> {
         text::tell(format_args!("{}: {sentence}", path.display()));
         Errno::INVAL
     })?;
-    text::tell(warnings.join("\n"));
+    text::note(warnings.join("\n"));
     *lock(&SETTINGS) = Some(settings);
     Ok(())
 }
@@ -84,7 +86,12 @@ pub(crate) fn forget() -> bool {
 /// # Errors
 /// `EPERM` when there is none.
 pub(crate) fn settings() -> Result<Settings, Errno> {
-    lock(&SETTINGS).clone().ok_or(Errno::PERM)
+    lock(&SETTINGS).clone().ok_or_else(missing)
+}
+
+fn missing() -> Errno {
+    text::tell("there is no configuration: mtcp_init() comes first");
+    Errno::PERM
 }
 
 /// Changes the configuration by what the program gives.
@@ -93,7 +100,7 @@ pub(crate) fn settings() -> Result<Settings, Errno> {
 /// `EPERM` when there is none, `EINVAL` when a value is impossible.
 pub(crate) fn change(conf: &MtcpConf) -> Result<(), Errno> {
     let mut settings = lock(&SETTINGS);
-    let settings = settings.as_mut().ok_or(Errno::PERM)?;
+    let settings = settings.as_mut().ok_or_else(missing)?;
     let changed = Settings {
         num_cores: conf.num_cores,
         max_concurrency: conf.max_concurrency,
@@ -177,7 +184,8 @@ impl Settings {
                 ..Limits::default().timeouts
             },
             verify_checksums: std::env::var_os("MOS_CHECKSUM").is_none_or(|v| v != "off"),
-            midstream: false,
+            linger: if self.config.mos.midstream { STRAY } else { Duration::ZERO },
+            midstream: self.config.mos.midstream,
             hash_seed,
             ..Limits::default()
         }
@@ -247,7 +255,7 @@ fn lasting(word: &str) -> *mut c_char {
 pub(crate) fn check_memory(limits: &Limits, besides: usize) -> Result<(), Errno> {
     let needed = Arrays::<crate::app::CApp, Heap>::footprint(limits)
         .and_then(|n| n.checked_add(HEADROOM.saturating_add(besides)))
-        .ok_or(Errno::NOMEM)?;
+        .unwrap_or(usize::MAX); // more than any memory has
     let mut probe = Vec::<u8>::new();
     probe.try_reserve_exact(needed).map_err(|_| {
         text::tell(format_args!("no memory for {needed} octets: lower max_concurrency or rmem_size"));

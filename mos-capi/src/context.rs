@@ -91,19 +91,32 @@ pub extern "C" fn mtcp_core_affinitize(cpu: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_create_context(cpu: c_int) -> Mctx {
     entry(ptr::null_mut(), || {
-        text::tell("");
         let settings = conf::settings()?;
-        let core = u32::try_from(cpu).ok().filter(|_| cpu < settings.num_cores).ok_or(Errno::INVAL)?;
+        let core = core_of(cpu, settings.num_cores)?;
         if !current::is_stack_thread() {
             slot::wait_for_destroyed(); // they may still hold the devices, or write the output
         }
         child::watch();
-        let slot = slot::claim(core)?;
+        let slot = slot::claim(core).inspect_err(|errno| {
+            text::tell(match *errno {
+                Errno::EXIST => format!("core {core} has a context already"),
+                _ => "there are too many contexts that are not gone yet".to_owned(),
+            });
+        })?;
         let started = Stack::new(&settings, slot).and_then(Stack::start);
         if started.is_err() {
             slot.give_up();
         }
         started.map(|_thread| slot.mctx())
+    })
+}
+
+/// The core that a context is made for.
+fn core_of(cpu: c_int, cores: c_int) -> Answer<u32> {
+    let core = u32::try_from(cpu).ok().filter(|_| cpu < cores);
+    core.ok_or_else(|| {
+        text::tell(format_args!("there is no core {cpu}: num_cores is {cores}, by the masks in netdev"));
+        Errno::INVAL
     })
 }
 

@@ -4,6 +4,7 @@ use crate::abi::Mctx;
 use crate::app::CApp;
 use crate::current;
 use crate::errno::Errno;
+use crate::text;
 use libc::{c_char, c_int, c_void, socklen_t};
 use mos_flow::{Context, Side, SocketId};
 use std::ffi::{CStr, OsStr};
@@ -16,8 +17,8 @@ use std::slice;
 /// What a call comes to.
 pub(crate) type Answer<T> = Result<T, Errno>;
 
-/// Runs the body of an entry. On failure `errno` is set and `failed` returned; on success `errno` is as it was. A
-/// panic, which would be a defect of this library, stops here and becomes `EIO`.
+/// Runs the body of an entry. On failure `errno` is set and `failed` returned, and the last sentence is that of this
+/// failure, if the body told one; on success `errno` is as it was. A panic, which would be a defect of this library, stops here and becomes `EIO`.
 pub(crate) fn entry<T: Copy>(failed: T, body: impl FnOnce() -> Answer<T>) -> T {
     entry_or(failed, || body().map_err(|errno| (failed, errno)))
 }
@@ -32,10 +33,12 @@ pub(crate) fn entry_or<T>(panicked: T, body: impl FnOnce() -> Result<T, (T, Errn
             value
         }
         Ok(Err((value, errno))) => {
+            text::settle();
             errno.set();
             value
         }
         Err(_) => {
+            text::settle();
             Errno::IO.set();
             panicked
         }

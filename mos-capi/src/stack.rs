@@ -48,11 +48,12 @@ impl Stack {
     pub(crate) fn new(settings: &Settings, slot: &'static Slot) -> Result<Self, Errno> {
         let plan = settings.plan().map_err(told)?;
         let captures = plan.captures();
-        let seed = mos_dpdk::random_seed().map_err(|e| Errno::from(&e))?;
+        let seed = mos_dpdk::random_seed()
+            .map_err(|e| told((Errno::from(&e), format!("no random numbers: {e}"))))?;
         let limits = settings.limits(seed);
         conf::check_memory(&limits, stack_size())?;
         let descriptors = u32::try_from(limits.max_sockets).map_err(|_| Errno::INVAL)?;
-        let engine = Engine::new(limits).map_err(|e| Errno::from(&e))?;
+        let engine = Engine::new(limits).map_err(|e| told((Errno::from(&e), e.to_string())))?;
         let input = Input::open(plan, slot, settings.forwards()).map_err(told)?;
         slot.join_sharing(captures);
         let cores = usize::try_from(settings.num_cores).unwrap_or(1);
@@ -67,7 +68,8 @@ impl Stack {
         let Stack { slot, descriptors, .. } = self;
         let thread = Builder::new().name("mos-stack".to_owned()).stack_size(stack_size());
         let started = thread.spawn(move || self.run());
-        let handle = started.map_err(|e| told((Errno::from(&e), format!("no thread: {e}"))))?;
+        let handle = started
+            .map_err(|e| told((Errno::from(&e), format!("no thread: {}", mos_dpdk::sentence(&e)))))?;
         slot.go_live(descriptors);
         Ok(handle)
     }

@@ -34,7 +34,8 @@ impl Live {
             return Ok(Live { links: Vec::new(), forwards, holder: None });
         };
         let open = |name: &String| -> Result<Device, Failure> {
-            let tap = Tap::open(name).map_err(|e| (Errno::from(&e), format!("{name}: {e}")))?;
+            let tap = Tap::open(name)
+                .map_err(|e| (Errno::from(&e), format!("{name}: {}", mos_dpdk::sentence(&e))))?;
             Ok(Box::new(tap))
         };
         let mut opened = Vec::new();

@@ -83,10 +83,13 @@ static void before_init(void)
 	FAILS(EINVAL, mtcp_getconf(NULL));
 	FAILS(EINVAL, mtcp_setconf(NULL));
 	FAILS_WITH(NULL, EPERM, mtcp_create_context(0));
+	CHECK(strstr(mos_last_error(), "mtcp_init()") != NULL);
 	FAILS(EPERM, mtcp_destroy());
 	FAILS(EFAULT, mtcp_init(NULL));
+	CHECK(mos_last_error()[0] == 0); /* nothing of what was told before */
 	FAILS(ENOENT, mtcp_init("there/is/no/such/file.conf"));
-	CHECK(strstr(mos_last_error(), "no/such/file.conf") != NULL);
+	CHECK(strstr(mos_last_error(), "no/such/file.conf: No such file or directory") != NULL);
+	CHECK(strstr(mos_last_error(), "os error") == NULL);
 	FAILS(EISDIR, mtcp_init("/"));
 	FAILS_WITH(NULL, EPERM, mtcp_create_context(0));
 }
@@ -173,6 +176,7 @@ static void processes_and_contexts(void)
 	FAILS_WITH(SIG_ERR, EINVAL, mtcp_register_signal(SIGUSR1, SIG_ERR));
 	FAILS_WITH(NULL, EINVAL, mtcp_create_context(-1));
 	FAILS_WITH(NULL, EINVAL, mtcp_create_context(1));
+	CHECK(strstr(mos_last_error(), "no core 1: num_cores is 1") != NULL);
 	FAILS_WITH(NULL, EINVAL, mtcp_create_context(0x7fffffff));
 
 	char not_a_capture[80];
@@ -193,7 +197,9 @@ static void processes_and_contexts(void)
 		else
 			unsetenv("MOS_IO");
 		FAILS_WITH(NULL, inputs[i].number, mtcp_create_context(0));
-		CHECK(strlen(mos_last_error()) > 10);
+		CHECK(strlen(mos_last_error()) > 10 && strstr(mos_last_error(), "os error") == NULL);
+		mtcp_get_connection_cnt((mctx_t)0x10000);
+		CHECK(mos_last_error()[0] == 0);
 	}
 	char both[5000];
 	snprintf(both, sizeof(both), "%s,no/such/directory/out.pcap", io);
@@ -361,6 +367,7 @@ static void from_outside(mctx_t mctx)
 	bad_handles(mctx);
 	FAILS(EBUSY, mtcp_init(bad_conf));
 	FAILS_WITH(NULL, EEXIST, mtcp_create_context(0));
+	CHECK(strstr(mos_last_error(), "core 0 has a context") != NULL);
 	sockets_from_outside(mctx);
 	filters(mctx);
 	registrations(mctx);

@@ -105,6 +105,19 @@ fn fragments_come_to_their_connection() {
 }
 
 #[test]
+fn connections_are_picked_up_in_the_middle_when_the_configuration_says_so() {
+    let run = |what: &str, lines: &str| {
+        Run::new(program(), Some(&captures::begun())).arg(what).arg(cores(1, lines)).output()
+    };
+    assert_eq!(parts(&run("spread", "")), [[7, 0]]);
+    assert_eq!(parts(&run("spread", "midstream = 0")), [[7, 0]]);
+    assert_eq!(parts(&run("spread", "midstream=1")), [[7, 1]]);
+    let printed = run("octets", "midstream=1");
+    assert!(printed.starts_with("1 connections, 70 octets\n"), "{printed}");
+    assert!(printed.ends_with(" checks, 0 failures\n"), "{printed}");
+}
+
+#[test]
 fn contexts_with_captures_of_their_own_share_nothing() {
     let run = Run::new(program(), Some(&recorded("short4.pcap"))).arg("apart").arg(cores(2, ""));
     let printed = run.arg(format!("pcap:{}", recorded("web4.pcap").display())).output();

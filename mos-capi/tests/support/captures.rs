@@ -246,6 +246,15 @@ pub(crate) fn talk() -> PathBuf {
     write("talk.pcap", &farewell(s, 30, 40).packets(), true)
 }
 
+/// The same without its handshake: 70 octets of a connection that began before.
+pub(crate) fn begun() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 });
+    let s =
+        s.data(Client, 0..10, 0).data(Server, 0..20, 10).data(Client, 10..30, 20).data(Server, 20..40, 30);
+    write("begun.pcap", &farewell(s, 30, 40).packets(), false)
+}
+
 /// The client ends, then the server, after so many octets.
 fn farewell(s: Script, client: u32, server: u32) -> Script {
     s.bare(Side::Client, Flags::FIN | Flags::ACK, client, server)
