@@ -8,7 +8,7 @@
  *   A call that fails returns -1 (or NULL, or 0 where its text says so) and sets errno; nothing else has happened
  *   then, and what its pointers point to is untouched. A call that succeeds leaves errno as it was. No argument
  *   makes a call crash, but a pointer to memory that is not there; no call ends the process or prints anything.
- *   mos_last_error() has a sentence about some failures.
+ *   mos_last_error() has a sentence about some failures, and about the last one only.
  *   EACCES always means that mctx is no context (any more). EBADF means that there is no such socket.
  *
  * THREADS
@@ -42,6 +42,13 @@
  *   checksums to its network card have them. Packets that are forwarded (forward = 1, no callback dropped them) are
  *   written to OUT, or leave by the device's partner, as callbacks left them, and behind each burst the packets that
  *   they made. Nothing else changes them: there are no routes and no ARP.
+ *   A burst is up to 32 frames, of captures however far apart in time they are; live, of those that have come by one
+ *   device since it was looked at last. Each packet is processed to its end before the next one, with all its callbacks,
+ *   but a burst is forwarded as a whole, and new data is announced after it: first the client's of a connection, then
+ *   the server's, whatever the order on the wire. It is announced earlier, perhaps several times, when octets that a
+ *   socket has not read have to go (the ring is full, or memory short), before a stream goes on behind lost octets, and
+ *   before the connection ends. So a connection that lies in one burst is over when its new data is told: interfere in
+ *   MOS_ON_PKT_IN, whose octets are in the stream at MOS_HK_RCV.
  *   Reading begins with mtcp_app_join(). For programs that do not call it, it begins when at least one callback or
  *   timer is there, and for 200 ms no call has set up anything.
  *
@@ -58,6 +65,10 @@
  *   context that is made after that gets nothing and ends at once, unless all others have ended or are destroyed:
  *   then it reads the captures anew. The context of core 0 writes OUT, that of core n OUT.n. Time goes on in all of
  *   them with each packet of the captures, but not in step: one may be ahead of another.
+ *
+ *   Packets of a connection whose SYN was not seen are orphans. With midstream = 1 in the block mos such connections are
+ *   picked up at their first payload or SYN/ACK, where they start and offsets begin; the end with the lower port is the
+ *   server, unless it is a SYN/ACK.
  *
  *   TAP devices are made when they are not there, which takes the right to administer the network. The first context
  *   made has all of them; others get no packets, but their timers run. The clock is the system's when the process
@@ -123,7 +134,7 @@ enum mos_event_type {
 	MOS_ON_PKT_OUT = 0x002,          /* never raised */
 	MOS_ON_CONN_START = 0x004,       /* the first SYN: MOS_HK_SND for the client, MOS_HK_RCV for the server */
 	MOS_ON_CONN_SETUP = 0x008,       /* never raised */
-	MOS_ON_CONN_NEW_DATA = 0x010,    /* more octets in order for side: MOS_NULL, once a burst; no packet */
+	MOS_ON_CONN_NEW_DATA = 0x010,    /* more octets in order for side: MOS_NULL, after a burst or earlier; no packet */
 	MOS_ON_ERROR = 0x020,            /* octets for side were, or when the callback returns will be, lost: MOS_NULL */
 	MOS_ON_TIMEOUT = 0x040,          /* never raised: MOS_ON_CONN_END says it */
 	MOS_ON_TCP_STATE_CHANGE = 0x080, /* side changed its TCP state: both hooks */
@@ -446,7 +457,8 @@ int mtcp_sendpkt(mctx_t mctx, int sock, const struct pkt_info *pkt);
 
 /*
  * Resets a connection: both ends are sent RSTs that they take, as by mtcp_sendpkt(), and it ends after the packet in flight
- * or the burst. That packet goes on, unless it is dropped; later ones are orphans. [callback]
+ * or the burst. That packet goes on, unless it is dropped; later ones are orphans, and are forwarded unless they are
+ * dropped, those of the same burst before the RSTs. [callback]
  * 0, or -1 with EACCES, EPERM, EBADF, ENOTSOCK (not the socket of a connection), ENOTCONN (it has ended), ENOBUFS,
  * EOPNOTSUPP.
  */
@@ -490,7 +502,8 @@ int mtcp_get_debug_string(mctx_t mctx, char *buf, int len);
 /* The version of the library: the value of MOS_ABI_VERSION that it was built with. What a lower version had is kept. */
 uint32_t mos_abi_version(void);
 
-/* A sentence about the last failure in this thread that has one to tell, else "". It stays until the next such call. */
+/* A sentence about the last call that failed in this thread, "" when it has none to tell; after mtcp_init() has succeeded,
+ * its warnings. It stays until the next call that fails. */
 const char *mos_last_error(void);
 
 #ifdef __cplusplus

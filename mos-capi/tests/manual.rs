@@ -11,10 +11,10 @@ use header::{Declaration, declarations};
 use mos_dpdk::config::Config;
 use page::{Page, pages};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use support::{Link, Run, build_file, cc, conf, file, package, recorded, skipped};
+use support::{Link, Run, build_file, captures, cc, conf, file, package, recorded, skipped};
 
 /// Where a function is documented: by its name, across links.
 fn page_of<'a>(pages: &'a BTreeMap<String, Page>, function: &str) -> &'a Page {
@@ -125,8 +125,12 @@ fn pages_refer_to_pages_that_exist() {
 
 /// Runs the programs of a page over a capture, and returns what each printed.
 fn run(name: &str, capture: &str) -> Vec<String> {
+    run_over(name, &recorded(capture))
+}
+
+fn run_over(name: &str, capture: &Path) -> Vec<String> {
     let conf = conf("manual.conf", "max_concurrency = 1000\nrmem_size = 262144");
-    let run = |program: &PathBuf| Run::new(program, Some(&recorded(capture))).arg(&conf).output();
+    let run = |program: &PathBuf| Run::new(program, Some(capture)).arg(&conf).output();
     built(name).iter().map(run).collect()
 }
 
@@ -235,6 +239,14 @@ fn the_programs_beyond_the_original_print_the_truth() {
     prints("mos_get_connection.3", "web4.pcap", "connection 0 was closed\n");
     prints("mos_conflict.3", "web4.pcap", "0 retransmissions, 0 octets differ\n");
     prints("mos_ppeek_zc.3", "web4.pcap", "GET /report.txt\n");
+}
+
+/// A connection that neither end closes, and one that both do.
+#[test]
+fn what_is_alive_at_the_end_is_listed() {
+    let open = run_over("mtcp_app_join.3", &captures::fixed());
+    assert_eq!(open[1], "connection 0: states 4 and 4\n1 are alive\n");
+    assert_eq!(run("mtcp_app_join.3", "web4.pcap")[1], "0 are alive\n");
 }
 
 /// Every key and block that the parser takes is in mos.conf(5), and no other is.
