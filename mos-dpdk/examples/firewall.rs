@@ -1,6 +1,7 @@
 //! A firewall: the first rule that a connection's addresses match decides whether its SYN goes on.
 //!
-//! `cargo run -p mos-dpdk --example firewall -- --rules FILE CAPTURE --out PASSED`, or live with `--tap LEFT,RIGHT`
+//! `cargo run -p mos-dpdk --example firewall -- --rules FILE CAPTURE --out PASSED`, or live with
+//! `--tap LEFT,RIGHT` or `--interfaces LEFT,RIGHT`
 //!
 //! A rule is a line `ACCEPT|DROP CLIENT[/BITS] SERVER[/BITS] [sport:PORT] [dport:PORT]`; `#` begins a comment. What no rule
 //! matches is accepted. The table counts SYNs, those that are sent again, too.

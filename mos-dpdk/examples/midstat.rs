@@ -1,6 +1,7 @@
 //! Prints a table of all connections and the TCP states of both ends, as they change.
 //!
-//! `cargo run -p mos-dpdk --example midstat -- CAPTURE`, or live with `--tap LEFT,RIGHT`
+//! `cargo run -p mos-dpdk --example midstat -- CAPTURE`, or live with
+//! `--tap LEFT,RIGHT` or `--interfaces LEFT,RIGHT`
 
 mod common;
 

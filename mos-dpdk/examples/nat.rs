@@ -1,6 +1,7 @@
 //! Network address translation: connections of the left side leave from one address, each from a port of its own.
 //!
-//! `cargo run -p mos-dpdk --example nat -- --address ADDRESS CAPTURE --out TRANSLATED`, or live with `--tap LEFT,RIGHT`
+//! `cargo run -p mos-dpdk --example nat -- --address ADDRESS CAPTURE --out TRANSLATED`, or live with
+//! `--tap LEFT,RIGHT` or `--interfaces LEFT,RIGHT`
 //!
 //! It translates TCP over IPv4; everything else passes as it is. The hosts of the right side have to know which hardware
 //! address is that of the NAT's (a static ARP entry): the NAT itself has none.

@@ -1,6 +1,7 @@
 //! Replaces a word in TCP streams, by one of any length.
 //!
-//! `cargo run -p mos-dpdk --example tamper -- --from WORD --to WORD CAPTURE --out CHANGED`, or live with `--tap LEFT,RIGHT`
+//! `cargo run -p mos-dpdk --example tamper -- --from WORD --to WORD CAPTURE --out CHANGED`, or live with
+//! `--tap LEFT,RIGHT` or `--interfaces LEFT,RIGHT`
 //!
 //! A word may lie across segments: a segment that ends with the beginning of a word is forwarded without it, and the next one
 //! with it, unless it is likely that no next one follows. Segments that overtook others are dropped; their sender sends them

@@ -1,7 +1,7 @@
 //! Packet I/O and the per-core runtime of the mOS stack, and the command `mos`.
 //!
 //! ```text
-//!   [`port`]     where packets come from and go to: capture files, memory, TAP devices     trait Port
+//!   [`port`]     where packets come from and go to: capture files, interfaces, TAP devices  trait Port
 //!   [`capture`]  pcap and pcapng, read and written
 //!   [`clock`]    the time of ports that are not files
 //!   [`rss`]      which core a packet belongs to
@@ -30,7 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do yet: network cards, several cores.
+//! What it does not do yet: network cards without the kernel, several cores.
 
 pub mod config;
 

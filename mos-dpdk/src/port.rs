@@ -1,5 +1,8 @@
 //! Ports: where packets come from and go to, in bursts.
 
+#[cfg(target_os = "linux")]
+pub mod af_packet;
+
 pub mod impair;
 
 pub mod mem;

@@ -1,5 +1,7 @@
 //! What the examples share: where packets come from and where they go, from the command line.
 
+use mos_dpdk::port::Port;
+use mos_dpdk::port::af_packet::{AfPacket, Options};
 use mos_dpdk::port::impair::{Impaired, Impairment};
 use mos_dpdk::port::pcap::{PcapSink, PcapSource};
 use mos_dpdk::port::tap::Tap;
@@ -9,15 +11,18 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-/// A capture, or two TAP devices to stand between.
+/// A capture, or two interfaces or TAP devices to stand between.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Traffic {
     /// The capture to run over.
-    #[arg(required_unless_present = "tap", conflicts_with = "tap")]
+    #[arg(required_unless_present_any = ["tap", "interfaces"], conflicts_with_all = ["tap", "interfaces"])]
     capture: Option<PathBuf>,
     /// Write what is forwarded to this capture.
-    #[arg(long, value_name = "FILE", conflicts_with = "tap")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tap", "interfaces"])]
     out: Option<PathBuf>,
+    /// Instead of a capture: stand between two interfaces.
+    #[arg(long, value_name = "LEFT,RIGHT", value_parser = two_names, conflicts_with = "tap")]
+    interfaces: Option<(String, String)>,
     /// Instead of a capture: stand between two TAP devices, which are made when they are not there.
     #[arg(long, value_name = "LEFT,RIGHT", value_parser = two_names)]
     tap: Option<(String, String)>,
@@ -29,6 +34,9 @@ pub(crate) struct Traffic {
     seed: u64,
 }
 
+/// An engine between two ports that receive over a bad network.
+type Between<A, P> = Bridge<A, Impaired<P>, Impaired<P>>;
+
 fn two_names(text: &str) -> Result<(String, String), &'static str> {
     let (left, right) = text.split_once(',').ok_or("expected two names with a comma between")?;
     Ok((left.to_owned(), right.to_owned()))
@@ -38,43 +46,49 @@ impl Traffic {
     /// Whether hosts hear what is made of their packets.
     #[allow(dead_code)] // only one example asks
     pub(crate) fn is_live(&self) -> bool {
-        self.tap.is_some()
+        self.tap.is_some() || self.interfaces.is_some()
     }
 
-    /// Runs all packets through `engine`, and ends the connections that are open after the last one. Between TAP devices it
+    /// Runs all packets through `engine`, and ends the connections that are open after the last one. Between interfaces it
     /// runs until they are removed.
     pub(crate) fn run<A>(&self, engine: Engine<A>, app: A) -> Result<(Engine<A>, A), Box<dyn Error>> {
-        let (mut engine, mut app) = match (&self.tap, &self.capture) {
-            (Some((left, right)), _) => self.run_between(left, right, engine, app)?,
-            (None, Some(capture)) => {
-                let source = Impaired::new(PcapSource::open(capture)?, self.impair, self.seed);
-                let mut worker = Worker::new(engine, app, source);
-                if let Some(path) = &self.out {
-                    worker = worker.forwarding_to(Box::new(PcapSink::create(path)?));
-                }
-                worker.run()?;
-                worker.into_parts()
+        let (mut engine, mut app) = if let Some((left, right)) = &self.tap {
+            self.run_between([left, right], [Tap::open(left)?, Tap::open(right)?], engine, app)?.into_parts()
+        } else if let Some((left, right)) = &self.interfaces {
+            let open = |name| AfPacket::open(name, &Options::default());
+            let bridge = self.run_between([left, right], [open(left)?, open(right)?], engine, app)?;
+            let (left, right) = bridge.ports();
+            eprintln!("{:?} {:?}", left.inner().statistics()?, right.inner().statistics()?);
+            bridge.into_parts()
+        } else if let Some(capture) = &self.capture {
+            let source = Impaired::new(PcapSource::open(capture)?, self.impair, self.seed);
+            let mut worker = Worker::new(engine, app, source);
+            if let Some(path) = &self.out {
+                worker = worker.forwarding_to(Box::new(PcapSink::create(path)?));
             }
-            (None, None) => (engine, app),
+            worker.run()?;
+            worker.into_parts()
+        } else {
+            (engine, app)
         };
         engine.shutdown(&mut app);
         Ok((engine, app))
     }
 
-    fn run_between<A>(
+    fn run_between<A, P: Port>(
         &self,
-        left: &str,
-        right: &str,
+        names: [&str; 2],
+        [left, right]: [P; 2],
         engine: Engine<A>,
         app: A,
-    ) -> Result<(Engine<A>, A), Box<dyn Error>> {
-        let open = |name, seed| Ok::<_, std::io::Error>(Impaired::new(Tap::open(name)?, self.impair, seed));
-        let (left, right) = (open(left, self.seed)?, open(right, !self.seed)?);
-        eprintln!("between {} and {}", left.inner().name(), right.inner().name());
+    ) -> Result<Between<A, P>, Box<dyn Error>> {
+        eprintln!("between {} and {}", names[0], names[1]);
+        let left = Impaired::new(left, self.impair, self.seed);
+        let right = Impaired::new(right, self.impair, !self.seed);
         let mut bridge = Bridge::new(engine, app, left, right);
         bridge.run(&AtomicBool::new(false))?;
         let (left, right) = bridge.ports();
         eprintln!("the network: {:?} {:?}", left.affected(), right.affected());
-        Ok(bridge.into_parts())
+        Ok(bridge)
     }
 }

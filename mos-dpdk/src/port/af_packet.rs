@@ -1,0 +1,242 @@
+//! A port on an interface of Linux, by a packet socket (`AF_PACKET`) with a ring that is shared with the kernel.
+//!
+//! Frames are lent where the kernel wrote them. They are seen as they are on the wire, which is not how the kernel hands them
+//! over: a VLAN tag that was taken out is put back, a checksum that was left to the network card is made, and what was built
+//! of several frames, or is yet to become several (GRO, TSO, UDP's GSO), is split again, each part with its own headers and
+//! checksums. So what is forwarded fits through any interface of the same MTU, and nobody has to switch an offload off.
+//! Tunnels in which a card is to split the inner packets are seen as the kernel has them; such a frame is too large to be
+//! forwarded, and is counted as [refused](Statistics::refused).
+//!
+//! The kernel fills a block of the ring before it hands it over, or hands it over after a time: a frame waits for the others
+//! of its block, or so long at most. With little traffic that time is what is added to the delay of each frame.
+//!
+//! The machine itself should have no address on an interface that is forwarded from: it would answer, too. An interface that
+//! is down is one without traffic; when it is removed, the port has reached its end. With the port goes all that it has asked
+//! for: the place in a group, and the promiscuous mode.
+
+mod block;
+mod ring;
+mod socket;
+mod split;
+
+use super::{Port, PortError, Received};
+use crate::clock;
+use block::{Piece, Place, Reader};
+use mos_flow::Frame;
+use mos_flow::engine::BURST;
+use ring::Ring;
+use rustix::io::Errno;
+use socket::Socket;
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// Parts of frames that are split, one burst of them: any one part fits.
+const SCRATCH: usize = 1 << 17;
+
+/// How an interface is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Frames for other hosts, too.
+    pub promiscuous: bool,
+    /// What this machine itself sends by the interface, too. A port that is forwarded to would see what it sends.
+    pub outgoing: bool,
+    /// Several ports on the interface share what comes.
+    pub fanout: Option<Fanout>,
+    /// Octets of the ring, in blocks of 128 KiB, of which there are at least two.
+    pub ring: usize,
+    /// How long a frame waits at most until its block is handed over, in whole milliseconds, one at least.
+    pub block_timeout: Duration,
+}
+
+impl Default for Options {
+    /// Promiscuous, without what the machine sends, alone; the ring and the time are arbitrary figures.
+    fn default() -> Self {
+        Options {
+            promiscuous: true,
+            outgoing: false,
+            fanout: None,
+            ring: 16 << 20,
+            block_timeout: Duration::from_millis(1),
+        }
+    }
+}
+
+/// Ports that share what comes by one interface: both directions of a connection are the same port's.
+///
+/// A connection that passes between two interfaces is the same worker's on both if the workers have joined the groups of both in
+/// the same order, and none has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fanout {
+    /// Of the group, which is one interface's: another interface of the same network namespace needs another number.
+    pub group: u16,
+    /// The kernel reassembles IPv4 fragments first, so that they are the port's that has the rest of the connection. What is
+    /// reassembled may be too large to be forwarded.
+    pub defrag: bool,
+}
+
+/// What became of frames since the port was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames that the kernel handed over, before any were split.
+    pub received: u64,
+    /// Frames that the kernel dropped as the ring was full.
+    pub dropped: u64,
+    /// Frames that the interface did not take: it was down, had no room, or they were cut or too large. They are lost, as on any
+    /// wire.
+    pub refused: u64,
+}
+
+/// Why an interface cannot be listened to.
+#[derive(Debug)]
+pub struct OpenError {
+    sentence: String,
+    source: io::Error,
+}
+
+impl OpenError {
+    fn new(sentence: impl Into<String>, source: Errno) -> Self {
+        OpenError { sentence: sentence.into(), source: source.into() }
+    }
+
+    fn errno(&self) -> Errno {
+        Errno::from_io_error(&self.source).unwrap_or(Errno::IO)
+    }
+
+    /// What the operating system said.
+    pub fn io(&self) -> &io::Error {
+        &self.source
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.sentence, self.source)
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl From<OpenError> for PortError {
+    fn from(e: OpenError) -> Self {
+        PortError::Io(io::Error::new(e.source.kind(), e))
+    }
+}
+
+/// An interface.
+#[derive(Debug)]
+pub struct AfPacket {
+    name: String,
+    socket: Socket,
+    ring: Ring,
+    /// Of the next block, when a part of it was delivered.
+    reader: Option<Reader>,
+    scratch: Vec<u8>,
+    block_timeout: Duration,
+    /// It was removed; what had come before may still be delivered.
+    removed: bool,
+    statistics: Cell<Statistics>,
+}
+
+impl AfPacket {
+    /// Listens to the interface `name`. It takes the right to raw sockets (`CAP_NET_RAW`) in this network namespace.
+    ///
+    /// # Errors
+    /// [`OpenError`]: without that right, without that interface, for one that is not of Ethernet, for a group that is in use
+    /// in another way, or when there is no memory for the ring.
+    pub fn open(name: &str, options: &Options) -> Result<Self, OpenError> {
+        let (socket, ring) = Socket::open(name, options)?;
+        Ok(AfPacket {
+            name: name.to_owned(),
+            socket,
+            ring,
+            reader: None,
+            scratch: vec![0; SCRATCH],
+            block_timeout: options.block_timeout,
+            removed: false,
+            statistics: Cell::default(),
+        })
+    }
+
+    /// The interface's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What became of frames so far.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn statistics(&self) -> io::Result<Statistics> {
+        let mut statistics = self.statistics.get();
+        self.socket.count(&mut statistics)?;
+        self.statistics.set(statistics);
+        Ok(statistics)
+    }
+
+    /// There are no frames, for now or for ever.
+    fn idle(&mut self) -> Result<Received, PortError> {
+        if self.removed {
+            return Ok(Received::End);
+        }
+        if self.socket.has_interface()? {
+            return Ok(Received::Nothing);
+        }
+        self.removed = true;
+        // The last block is handed over when its time is over, as any: that may be the second time the kernel looks.
+        std::thread::sleep(3 * self.block_timeout.max(Duration::from_millis(1)));
+        Ok(Received::Frames(0))
+    }
+}
+
+impl Port for AfPacket {
+    /// May return `Frames(0)`.
+    fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
+        let Some(block) = self.ring.block() else { return self.idle() };
+        let reader = self.reader.get_or_insert_with(|| Reader::new(block));
+        let mut pieces = heapless::Vec::<Piece, BURST>::new();
+        reader.fill(block, &mut self.scratch, &mut pieces);
+        let time = clock::now();
+        let mut frames: heapless::Vec<Frame<'_>, BURST> = pieces
+            .iter()
+            .map(|piece| {
+                let data = match &piece.place {
+                    Place::Block(range) => block.get(range.clone()),
+                    Place::Scratch(range) => self.scratch.get(range.clone()),
+                };
+                Frame { wire_len: piece.wire_len, ..Frame::ethernet(time, data.unwrap_or_default()) }
+            })
+            .collect();
+        if !frames.is_empty() {
+            deliver(&mut frames);
+        }
+        drop(frames);
+        if reader.is_done() {
+            self.reader = None;
+            self.ring.release();
+        }
+        Ok(Received::Frames(pieces.len()))
+    }
+
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError> {
+        let mut all = 0;
+        for frames in frames.chunks(BURST) {
+            let (sent, refused) = self.socket.send(frames);
+            all += sent;
+            let statistics = self.statistics.get_mut();
+            statistics.refused += refused as u64;
+        }
+        Ok(all)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.descriptor())
+    }
+}

@@ -1,0 +1,270 @@
+//! System calls of packet sockets.
+
+use super::ring::{BLOCK, Ring};
+use super::{Fanout, OpenError, Options, Statistics};
+use libc::{c_int, c_uint, c_ushort};
+use mos_flow::engine::BURST;
+use mos_flow::{Frame, LinkType, Verdict};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::netdevice::name_to_index;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::{set_socket_send_buffer_size_force, socket_error};
+use rustix::net::{
+    AddressFamily, MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, bind, recv,
+    sendmmsg, socket_with,
+};
+use std::array;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+/// `struct virtio_net_hdr`, in front of each frame that is sent, of zeros: nothing is left to the kernel to do.
+pub(super) const VNET: usize = 10;
+/// Octets that may wait to leave. An arbitrary figure.
+const SEND_BUFFER: usize = 4 << 20;
+/// Frames of a fixed size, which blocks do not have: any that divides a block will do.
+const NOMINAL_FRAME: usize = 2048;
+
+const ETHERNET: c_ushort = 1;
+const LOOPBACK: c_ushort = 772;
+
+/// A packet socket, and what tells that its interface has changed.
+#[derive(Debug)]
+pub(super) struct Socket {
+    packets: OwnedFd,
+    /// Becomes readable when an interface comes, goes or changes.
+    links: OwnedFd,
+    /// Of both.
+    poll: OwnedFd,
+}
+
+impl Socket {
+    /// A socket on the interface, with its ring.
+    pub(super) fn open(name: &str, options: &Options) -> Result<(Socket, Ring), OpenError> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // Without a protocol it gets nothing until it is bound.
+        let packets = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
+            .map_err(|e| OpenError::new("packet sockets take the right CAP_NET_RAW, which root has", e))?;
+        let index = name_to_index(&packets, name)
+            .map_err(|e| OpenError::new(format!("there is no interface {name}"), e))?;
+        let socket =
+            Socket::watched(packets).map_err(|e| OpenError::new("the interface cannot be watched", e))?;
+        socket.set(libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as c_int))?;
+        socket.set(libc::PACKET_VNET_HDR, &1_i32)?;
+        if !options.outgoing {
+            socket.set(libc::PACKET_IGNORE_OUTGOING, &1_i32)?;
+        }
+        // A smaller one will do, too.
+        let _ = set_socket_send_buffer_size_force(&socket.packets, SEND_BUFFER);
+        let ring = socket.make_ring(options)?;
+        socket.join(name, index as c_int, options)?;
+        Ok((socket, ring))
+    }
+
+    fn watched(packets: OwnedFd) -> rustix::io::Result<Socket> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let links = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?; // of routing
+        bind(&links, &SocketAddrNetlink::new(0, libc::RTMGRP_LINK as u32))?;
+        let poll = epoll::create(CreateFlags::CLOEXEC)?;
+        for descriptor in [&packets, &links] {
+            epoll::add(&poll, descriptor, EventData::new_u64(0), EventFlags::IN)?;
+        }
+        Ok(Socket { packets, links, poll })
+    }
+
+    fn make_ring(&self, options: &Options) -> Result<Ring, OpenError> {
+        let blocks = (options.ring / BLOCK).max(2);
+        let describe =
+            |e| OpenError::new(format!("a receive ring of {} octets cannot be had", blocks * BLOCK), e);
+        let count = c_uint::try_from(blocks).map_err(|_| describe(Errno::NOMEM))?;
+        let per_block = (BLOCK / NOMINAL_FRAME) as c_uint;
+        let request = libc::tpacket_req3 {
+            tp_block_size: BLOCK as c_uint,
+            tp_block_nr: count,
+            tp_frame_size: NOMINAL_FRAME as c_uint,
+            tp_frame_nr: count.checked_mul(per_block).ok_or_else(|| describe(Errno::NOMEM))?,
+            tp_retire_blk_tov: c_uint::try_from(options.block_timeout.as_millis())
+                .unwrap_or(c_uint::MAX)
+                .max(1),
+            tp_sizeof_priv: 0,
+            tp_feature_req_word: 0,
+        };
+        self.set(libc::PACKET_RX_RING, &request).map_err(|e| describe(e.errno()))?;
+        Ring::map(self.packets.as_fd(), blocks)
+            .map_err(|e| describe(Errno::from_io_error(&e).unwrap_or(Errno::IO)))
+    }
+
+    /// From here on there are frames.
+    fn join(&self, name: &str, index: c_int, options: &Options) -> Result<(), OpenError> {
+        // Until it is in its group it would see what is the others'.
+        if options.fanout.is_some() {
+            self.close_filter()?;
+        }
+        self.bind_to(index).map_err(|e| OpenError::new(format!("{name} cannot be listened to"), e))?;
+        let (_, kind) = self.bound().map_err(|e| OpenError::new(format!("{name} has gone away"), e))?;
+        if kind != ETHERNET && kind != LOOPBACK {
+            return Err(OpenError::new(format!("{name} is no Ethernet interface"), Errno::OPNOTSUPP));
+        }
+        if let Some(fanout) = options.fanout {
+            self.set(libc::PACKET_FANOUT, &word_of(fanout, options.outgoing)).map_err(|e| {
+                let group = fanout.group;
+                OpenError::new(
+                    format!("group {group} is in use on another interface or in another way"),
+                    e.errno(),
+                )
+            })?;
+            self.set_at(libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32)?;
+        }
+        if options.promiscuous {
+            let promiscuous = libc::packet_mreq {
+                mr_ifindex: index,
+                mr_type: libc::PACKET_MR_PROMISC as c_ushort,
+                mr_alen: 0,
+                mr_address: [0; 8],
+            };
+            self.set(libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
+        }
+        Ok(())
+    }
+
+    /// Lets nothing in.
+    fn close_filter(&self) -> Result<(), OpenError> {
+        let mut refuse_all =
+            [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
+        let program = libc::sock_fprog { len: 1, filter: refuse_all.as_mut_ptr() };
+        self.set_at(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    }
+
+    fn bind_to(&self, index: c_int) -> rustix::io::Result<()> {
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as c_ushort,
+            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+            sll_ifindex: index,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        let len = size_of_val(&address) as libc::socklen_t;
+        // SAFETY: the address is a local of this length, and the kernel keeps no pointer to it.
+        answer(unsafe { libc::bind(self.packets.as_raw_fd(), ptr::from_ref(&address).cast(), len) })
+    }
+
+    /// The number of the interface and its kind; no number is below 1.
+    fn bound(&self) -> rustix::io::Result<(c_int, c_ushort)> {
+        let mut address = libc::sockaddr_ll {
+            sll_family: 0,
+            sll_protocol: 0,
+            sll_ifindex: 0,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        let mut len = size_of_val(&address) as libc::socklen_t;
+        let place = ptr::from_mut(&mut address).cast();
+        // SAFETY: the kernel writes an address of at most this length to a local that has it, and any octets are one.
+        answer(unsafe { libc::getsockname(self.packets.as_raw_fd(), place, &mut len) })?;
+        Ok((address.sll_ifindex, address.sll_hatype))
+    }
+
+    fn set<T: Copy>(&self, option: c_int, value: &T) -> Result<(), OpenError> {
+        self.set_at(libc::SOL_PACKET, option, value)
+    }
+
+    fn set_at<T: Copy>(&self, level: c_int, option: c_int, value: &T) -> Result<(), OpenError> {
+        let len = size_of::<T>() as libc::socklen_t;
+        // SAFETY: the kernel reads as many octets as the value has, and what it points to, if it is a filter, lives in the
+        // caller; it keeps no pointer to either.
+        let set = unsafe {
+            libc::setsockopt(self.packets.as_raw_fd(), level, option, ptr::from_ref(value).cast(), len)
+        };
+        answer(set)
+            .map_err(|e| OpenError::new(format!("the kernel refuses option {option} of packet sockets"), e))
+    }
+
+    /// Adds what the kernel has counted since it was last asked.
+    pub(super) fn count(&self, statistics: &mut Statistics) -> io::Result<()> {
+        let mut counted = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
+        let mut len = size_of_val(&counted) as libc::socklen_t;
+        let place = ptr::from_mut(&mut counted).cast();
+        let socket = self.packets.as_raw_fd();
+        // SAFETY: the kernel writes at most this many octets to a local that has them, and any octets are numbers.
+        answer(unsafe {
+            libc::getsockopt(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, place, &mut len)
+        })?;
+        // Those that were dropped are among those that came.
+        statistics.received += u64::from(counted.tp_packets.saturating_sub(counted.tp_drops));
+        statistics.dropped += u64::from(counted.tp_drops);
+        Ok(())
+    }
+
+    /// Whether there is an interface, be it up or down. To be asked when there are no frames, for waits to last.
+    pub(super) fn has_interface(&self) -> io::Result<bool> {
+        let mut changed = false;
+        let mut unread = [0; 1];
+        loop {
+            match recv(&self.links, &mut unread, RecvFlags::empty()) {
+                Ok(_) | Err(Errno::NOBUFS) => changed = true,
+                Err(Errno::INTR) => {}
+                Err(_) => break, // there are no more
+            }
+        }
+        match socket_error(&self.packets)? {
+            Ok(()) if !changed => return Ok(true),
+            Ok(()) | Err(Errno::NETDOWN) => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(self.bound()?.0 > 0)
+    }
+
+    /// Sends the frames whose verdict is to forward, at most a burst. Returns how many were, and how many were not taken.
+    pub(super) fn send(&self, frames: &[Frame<'_>]) -> (usize, usize) {
+        const PLAIN: &[u8] = &[0; VNET];
+        let is_whole = |f: &&Frame<'_>| f.link == LinkType::Ethernet && f.data.len() >= f.wire_len as usize;
+        let forwarded = || frames.iter().filter(|f| f.verdict == Verdict::Forward);
+        let parts: heapless::Vec<[IoSlice<'_>; 2], BURST> =
+            forwarded().filter(is_whole).take(BURST).map(|f| [PLAIN, f.data].map(IoSlice::new)).collect();
+        let mut controls: [_; BURST] = array::from_fn(|_| SendAncillaryBuffer::default());
+        let mut messages: heapless::Vec<MMsgHdr<'_>, BURST> =
+            parts.iter().zip(&mut controls).map(|(parts, control)| MMsgHdr::new(parts, control)).collect();
+        let mut sent = 0;
+        let mut rest = messages.as_mut_slice();
+        while !rest.is_empty() {
+            let done = match sendmmsg(&self.packets, rest, SendFlags::DONTWAIT) {
+                Ok(n) => {
+                    sent += n;
+                    n.max(1)
+                }
+                Err(Errno::INTR) => 0,
+                Err(_) => 1,
+            };
+            rest = rest.get_mut(done..).unwrap_or_default();
+        }
+        (sent, forwarded().count() - sent)
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.poll.as_fd()
+    }
+}
+
+/// What the kernel calls the number of a group and what it does.
+fn word_of(fanout: Fanout, outgoing: bool) -> c_uint {
+    let mut kind = libc::PACKET_FANOUT_HASH;
+    if fanout.defrag {
+        kind |= libc::PACKET_FANOUT_FLAG_DEFRAG;
+    }
+    if !outgoing {
+        kind |= libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    }
+    c_uint::from(fanout.group) | kind << 16
+}
+
+fn answer(result: c_int) -> rustix::io::Result<()> {
+    match result {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
