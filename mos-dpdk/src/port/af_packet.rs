@@ -38,7 +38,6 @@ const SCRATCH: usize = 1 << 17;
 
 /// How an interface is listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Options {
     /// Frames for other hosts, too.
     pub promiscuous: bool,

@@ -1,0 +1,263 @@
+//! Frames from one end of a pair to the other, without anybody else.
+
+use super::{alone, ip, pair, say};
+use mos_dpdk::port::af_packet::{AfPacket, Fanout, Options};
+use mos_dpdk::port::{Port, Received};
+use mos_flow::{Frame, Instant, Verdict};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// How long everything may take that is on its way. An arbitrary figure, a hundred times what it takes.
+const SOON: Duration = Duration::from_millis(300);
+/// One for experiments (IEEE 802), so that nobody answers.
+const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+fn open(name: &str, set: impl FnOnce(&mut Options)) -> AfPacket {
+    let mut options = Options::default();
+    set(&mut options);
+    AfPacket::open(name, &options).unwrap()
+}
+
+/// Frames until none have come for a while.
+fn receive(port: &mut AfPacket) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let mut last = std::time::Instant::now();
+    while last.elapsed() < SOON {
+        let before = mos_dpdk::clock::now();
+        let received = port.receive(&mut |burst| {
+            assert!(burst.iter().all(|f| f.time >= before && f.wire_len as usize == f.data.len()));
+            frames.extend(burst.iter().map(|f| f.data.to_vec()));
+        });
+        match received.unwrap() {
+            Received::Frames(n) if n > 0 => last = std::time::Instant::now(),
+            Received::Frames(_) => {}
+            Received::Nothing => std::thread::sleep(Duration::from_millis(1)),
+            Received::End => break,
+        }
+    }
+    frames
+}
+
+fn send(port: &mut AfPacket, frames: &[Vec<u8>]) -> usize {
+    let frames: Vec<Frame<'_>> = frames.iter().map(|data| Frame::ethernet(Instant(0), data)).collect();
+    port.transmit(&frames).unwrap()
+}
+
+fn frame(n: usize, len: usize) -> Vec<u8> {
+    let mut frame = [&ADDRESSES[..], &ETHERTYPE, &(n as u64).to_be_bytes()].concat();
+    frame.resize(len, n as u8);
+    frame
+}
+
+#[test]
+fn frames_arrive_as_they_were_sent() {
+    alone("raw::frames_arrive_as_they_were_sent", || {
+        pair("here", "there");
+        let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
+        assert_eq!((here.name(), there.name()), ("here", "there"));
+        let frames: Vec<Vec<u8>> = (0..1000).map(|n| frame(n, 60 + n)).collect();
+        assert_eq!(send(&mut here, &frames), frames.len());
+        assert!(receive(&mut there) == frames);
+        assert!(receive(&mut here).is_empty(), "what it sends it does not see");
+        let mut listener = open("here", |options| options.outgoing = true);
+        assert_eq!(send(&mut here, &frames), frames.len());
+        assert!(receive(&mut listener) == frames, "unless that is asked for");
+        // What is dropped does not go, what is too large cannot, nor can what is not all there.
+        let good = frame_of(&frames[0]);
+        let large = vec![1; 1600];
+        let mixed = [
+            Frame { verdict: Verdict::Drop, ..good },
+            frame_of(&large),
+            Frame { wire_len: 5000, ..good },
+            good,
+        ];
+        let before = here.statistics().unwrap();
+        assert_eq!(here.transmit(&mixed).unwrap(), 1);
+        assert_eq!(here.statistics().unwrap().refused - before.refused, 2);
+        assert_eq!(receive(&mut there).last(), Some(&frames[0]));
+    });
+}
+
+fn frame_of(data: &[u8]) -> Frame<'_> {
+    Frame::ethernet(Instant(0), data)
+}
+
+#[test]
+fn tags_stay() {
+    alone("raw::tags_stay", || {
+        pair("here", "there");
+        let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
+        let tagged = |tags: &[[u8; 4]]| [&ADDRESSES, tags.as_flattened(), &ETHERTYPE, &[7; 46]].concat();
+        let (priority, customer, service) = ([0x81, 0, 0xe0, 0], [0x81, 0, 0x20, 7], [0x88, 0xa8, 0, 9]);
+        let frames = [&[][..], &[priority], &[customer], &[service], &[service, customer]].map(tagged);
+        assert_eq!(send(&mut here, &frames), frames.len());
+        assert!(receive(&mut there) == frames);
+    });
+}
+
+/// A segment of TCP over IPv4, without checksums.
+fn segment(source: [u8; 5], destination: [u8; 5]) -> Vec<u8> {
+    let mut frame = [&ADDRESSES[..], &[8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]].concat();
+    frame.extend([&source[..4], &destination[..4]].concat());
+    frame.extend([4, source[4], 4, destination[4]]);
+    frame.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0]);
+    frame
+}
+
+#[test]
+fn ports_of_a_group_share_and_both_directions_of_a_connection_are_one_ports() {
+    alone("raw::ports_of_a_group_share_and_both_directions_of_a_connection_are_one_ports", || {
+        const FLOWS: usize = 1000;
+        pair("here", "there");
+        pair("also", "away");
+        let grouped = |name, group| open(name, |o| o.fanout = Some(Fanout { group, defrag: true }));
+        let mut workers = [0, 1].map(|_| [grouped("there", 7), grouped("away", 8)]);
+        let (mut here, mut also) = (open("here", |_| ()), open("also", |_| ()));
+        let ends = |n: usize| ([10, 0, 0, (n % 200) as u8, (n / 200) as u8], [10, 1, (n % 7) as u8, 1, 80]);
+        let requests: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).0, ends(n).1)).collect();
+        let answers: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).1, ends(n).0)).collect();
+        assert_eq!(send(&mut here, &requests) + send(&mut here, &answers), 2 * FLOWS);
+        assert_eq!(send(&mut also, &answers), FLOWS);
+        let mut owners = HashMap::new();
+        let mut counts = [0; 2];
+        for (worker, ports) in workers.iter_mut().enumerate() {
+            for frame in ports.iter_mut().flat_map(receive) {
+                let flow = requests.iter().chain(&answers).position(|sent| *sent == frame).unwrap() % FLOWS;
+                assert_eq!(*owners.entry(flow).or_insert(worker), worker, "flow {flow}");
+                counts[worker] += 1;
+            }
+        }
+        say(&format!("of {} frames each got {counts:?}", 3 * FLOWS));
+        assert_eq!((owners.len(), counts[0] + counts[1]), (FLOWS, 3 * FLOWS), "each came once");
+        assert!(counts.iter().all(|count| *count > 3 * FLOWS / 4), "{counts:?}");
+        let busy = Options { fanout: Some(Fanout { group: 8, defrag: true }), ..Options::default() };
+        let error = AfPacket::open("there", &busy).unwrap_err();
+        assert!(error.to_string().starts_with("group 8 is in use"), "{error}");
+        // A group without members is none.
+        drop(workers);
+        AfPacket::open("there", &busy).unwrap();
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    alone("raw::what_does_not_fit_is_counted", || {
+        const FRAMES: usize = 5000;
+        pair("here", "there");
+        let (mut here, mut there) = (open("here", |_| ()), open("there", |o| o.ring = 0));
+        let frames: Vec<Vec<u8>> = (0..FRAMES).map(|n| frame(n, 1000)).collect();
+        assert_eq!(send(&mut here, &frames), FRAMES);
+        let statistics = there.statistics().unwrap();
+        say(&format!("of {FRAMES} frames in two blocks: {statistics:?}"));
+        let (received, dropped) = (statistics.received as usize, statistics.dropped as usize);
+        assert_eq!(received + dropped, FRAMES);
+        assert!((1..=2 * (128 << 10) / 1000).contains(&received), "time may end a block early");
+        assert!(receive(&mut there) == frames[..received], "the first ones are there");
+        assert_eq!(there.statistics().unwrap(), statistics, "counters go on from where they were");
+        // When there is room again, frames come again.
+        assert_eq!(send(&mut here, &frames[..100]), 100);
+        assert!(receive(&mut there) == frames[..100]);
+    });
+}
+
+#[test]
+fn an_interface_goes_down_and_up_and_away() {
+    alone("raw::an_interface_goes_down_and_up_and_away", || {
+        pair("here", "there");
+        let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
+        let frames = [frame(1, 60), frame(2, 1514)];
+        ip("link set there down");
+        assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::Nothing);
+        assert!(!is_ready(&there, Duration::from_millis(50)), "it can be waited for");
+        assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
+        ip("link set there up");
+        until("here", " state UP "); // the other end notices later
+        assert_eq!(send(&mut here, &frames), 2);
+        assert!(is_ready(&there, SOON) && receive(&mut there) == frames);
+        // What came before the end is delivered before it.
+        assert_eq!(send(&mut here, &frames), 2);
+        ip("link set there down");
+        ip("link delete there");
+        assert!(is_ready(&there, SOON), "it is told");
+        assert!(receive(&mut there) == frames);
+        assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::End);
+        assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
+        assert_eq!(there.statistics().unwrap().refused, 2);
+    });
+}
+
+/// Whether the port becomes readable.
+fn is_ready(port: &AfPacket, most: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let descriptor = port.descriptor().unwrap();
+    let timeout = Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() };
+    poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)], Some(&timeout)).unwrap() > 0
+}
+
+fn show(name: &str) -> String {
+    let output = Command::new("ip").args(["-details", "link", "show", name]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until something is shown of an interface.
+fn until(name: &str, what: &str) {
+    let start = std::time::Instant::now();
+    while !show(name).contains(what) {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", show(name));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How many have asked an interface to take everything.
+fn promiscuity(name: &str) -> String {
+    show(name).split_whitespace().skip_while(|word| *word != "promiscuity").nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    alone("raw::nothing_is_left_behind", || {
+        pair("here", "there");
+        let sockets = || std::fs::read_to_string("/proc/self/net/packet").unwrap().lines().count() - 1;
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = descriptors();
+        let maps = || std::fs::read_to_string("/proc/self/maps").unwrap().matches("socket:").count();
+        let (here, there) = (open("here", |_| ()), open("there", |o| o.promiscuous = false));
+        assert_eq!((promiscuity("here"), promiscuity("there")), ("1".into(), "0".into()));
+        assert_eq!((sockets(), maps()), (2, 2));
+        drop((here, there));
+        assert_eq!((promiscuity("here"), sockets(), maps()), ("0".into(), 0, 0));
+        assert_eq!(descriptors(), before);
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_is_told() {
+    alone("raw::what_cannot_be_opened_is_told", || {
+        let said = |name: &str, options: &Options| AfPacket::open(name, options).unwrap_err().to_string();
+        let plain = Options::default();
+        for name in ["nowhere", "", "a-name-that-is-too-long", "with\0nul"] {
+            let said = said(name, &plain);
+            assert!(said.starts_with(&format!("there is no interface {name}: ")), "{said}");
+        }
+        ip("link add here type veth peer name there");
+        if Path::new("/dev/net/tun").exists() {
+            ip("tuntap add packets mode tun");
+            assert!(said("packets", &plain).starts_with("packets is no Ethernet interface: "));
+        }
+        let huge = Options { ring: usize::MAX, ..plain };
+        assert!(said("here", &huge).starts_with("a receive ring of "), "{}", said("here", &huge));
+        let unprivileged = || {
+            let none = CapabilitySet::empty();
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+                .unwrap();
+            said("here", &plain)
+        };
+        // On a thread: rights are a thread's.
+        let said = std::thread::scope(|scope| scope.spawn(unprivileged).join().unwrap());
+        assert!(said.starts_with("packet sockets take the right CAP_NET_RAW"), "{said}");
+    });
+}
