@@ -191,7 +191,8 @@ impl AfPacket {
         self.removed = true;
         // The last block is handed over when its time is over, as any: that may be the second time the kernel looks.
         std::thread::sleep(3 * self.block_timeout.max(Duration::from_millis(1)));
-        Ok(Received::Frames(0))
+        let has_more = self.ring.block().is_some();
+        Ok(if has_more { Received::Frames(0) } else { Received::End })
     }
 }
 

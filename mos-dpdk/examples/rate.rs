@@ -1,0 +1,137 @@
+//! How fast packet sockets are: frames that go through without loss, and how long one takes alone.
+//!
+//! `cargo run --release -p mos-dpdk --example rate -- LEFT RIGHT`, the two ends of a cable, for instance those of
+//! `ip link add LEFT type veth peer name RIGHT`, both up.
+
+use clap::Parser;
+use mos_dpdk::port::af_packet::{AfPacket, Options};
+use mos_dpdk::port::{Port, Received};
+use mos_flow::engine::BURST;
+use mos_flow::{Frame, Instant as Time};
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long frames are sent at each rate.
+const LENGTH: Duration = Duration::from_millis(500);
+/// How long what is on its way may take. An arbitrary figure.
+const SOON: Duration = Duration::from_millis(50);
+/// Frames that are sent alone.
+const ALONE: usize = 500;
+const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+#[derive(Parser)]
+struct Args {
+    left: String,
+    right: String,
+    /// Octets of each frame.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(60..=1514))]
+    len: u16,
+}
+
+/// What became of frames that were sent at one rate.
+struct Outcome {
+    offered: f64,
+    sent: u64,
+    received: u64,
+    dropped: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let open = |name: &str| AfPacket::open(name, &Options::default());
+    let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
+    // For experiments (IEEE 802): nobody answers.
+    let mut frame = [&ADDRESSES[..], &[0x88, 0xb5]].concat();
+    frame.resize(args.len.into(), 0);
+    let mut times = alone(&mut left, &mut right, &frame)?;
+    times.sort_unstable();
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    println!("alone a frame takes {:?} at the median, of 100 one {:?}", at(50), at(99));
+    let most = run(&mut left, &mut right, &frame, f64::INFINITY)?;
+    println!("at most {most}");
+    let (mut low, mut high) = (0.0, most.offered);
+    for _ in 0..6 {
+        let rate = (low + high) / 2.0;
+        let outcome = run(&mut left, &mut right, &frame, rate)?;
+        println!("{outcome}");
+        *(if outcome.received < outcome.sent { &mut high } else { &mut low }) = rate;
+    }
+    println!("without loss: {:.0} frames a second", low);
+    Ok(())
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Outcome { offered, sent, received, dropped } = self;
+        write!(f, "{offered:.0} frames a second: {sent} sent, {received} received, {dropped} dropped")
+    }
+}
+
+/// How long frames take when there are no others.
+fn alone(left: &mut AfPacket, right: &mut AfPacket, frame: &[u8]) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let mut times = Vec::new();
+    for n in 0..ALONE {
+        // Out of step with the kernel's timer.
+        std::thread::sleep(Duration::from_micros(1000 + (n * 377 % 1000) as u64));
+        let start = Instant::now();
+        left.transmit(&[Frame::ethernet(Time(0), frame)])?;
+        while !matches!(right.receive(&mut |_| ())?, Received::Frames(1..)) {
+            if start.elapsed() > SOON {
+                return Err("a frame has got lost".into());
+            }
+        }
+        times.push(start.elapsed());
+    }
+    Ok(times)
+}
+
+/// Sends at a rate, and receives on another thread.
+fn run(
+    left: &mut AfPacket,
+    right: &mut AfPacket,
+    frame: &[u8],
+    rate: f64,
+) -> Result<Outcome, Box<dyn Error>> {
+    let before = right.statistics()?;
+    let is_over = AtomicBool::new(false);
+    let (sent, took, received) = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(right, &is_over));
+        let sent = send(left, frame, rate);
+        is_over.store(true, Ordering::Relaxed);
+        let received = receiver.join().unwrap_or(0);
+        sent.map(|(sent, took)| (sent, took, received))
+    })?;
+    let offered = sent as f64 / took.as_secs_f64();
+    let dropped = right.statistics()?.dropped - before.dropped;
+    Ok(Outcome { offered, sent, received, dropped })
+}
+
+fn send(left: &mut AfPacket, frame: &[u8], rate: f64) -> Result<(u64, Duration), Box<dyn Error>> {
+    let burst = [Frame::ethernet(Time(0), frame); BURST];
+    let start = Instant::now();
+    let mut sent = 0;
+    while start.elapsed() < LENGTH {
+        if (sent as f64) < rate * start.elapsed().as_secs_f64() {
+            sent += left.transmit(&burst)? as u64;
+        }
+    }
+    Ok((sent, start.elapsed()))
+}
+
+/// Counts frames until nothing more is to come.
+fn receive(right: &mut AfPacket, is_over: &AtomicBool) -> u64 {
+    let mut received = 0;
+    let mut last = Instant::now();
+    while !is_over.load(Ordering::Relaxed) || last.elapsed() < SOON {
+        match right.receive(&mut |_| ()) {
+            Ok(Received::Frames(n)) => {
+                received += n as u64;
+                last = Instant::now();
+            }
+            Ok(Received::Nothing) => std::thread::sleep(Duration::from_micros(200)),
+            _ => break,
+        }
+    }
+    received
+}
