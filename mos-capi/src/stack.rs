@@ -68,8 +68,8 @@ impl Stack {
         let Stack { slot, descriptors, .. } = self;
         let thread = Builder::new().name("mos-stack".to_owned()).stack_size(stack_size());
         let started = thread.spawn(move || self.run());
-        let handle = started
-            .map_err(|e| told((Errno::from(&e), format!("no thread: {}", mos_dpdk::sentence(&e)))))?;
+        let handle =
+            started.map_err(|e| told((Errno::from(&e), format!("no thread: {}", mos_dpdk::sentence(&e)))))?;
         slot.go_live(descriptors);
         Ok(handle)
     }
