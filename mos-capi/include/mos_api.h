@@ -33,11 +33,13 @@
  *
  * INPUT
  *   Where packets come from, the environment says first:
- *       MOS_IO=pcap:IN[,OUT]       a capture file (pcap or pcapng)
- *       MOS_IO=tap:LEFT,RIGHT      between two TAP devices
+ *       MOS_IO=pcap:IN[,OUT]             a capture file (pcap or pcapng)
+ *       MOS_IO=af_packet:LEFT[,RIGHT]    between two interfaces, or listening to one
+ *       MOS_IO=tap:LEFT,RIGHT            between two TAP devices
  *   otherwise the block mos of the configuration:
  *       io = pcap                  pcap_in = IN, for each of several captures, and perhaps pcap_out = OUT
- *       io = tap                   devices in nic_forward_table (pairs) and netdev (those in no pair only listen)
+ *       io = af_packet             interfaces in nic_forward_table (pairs) and netdev (those in no pair only listen)
+ *       io = tap                   the same for TAP devices
  *   MOS_CHECKSUM=off in the environment takes packets with wrong checksums too, as captures on a host that leaves
  *   checksums to its network card have them. Packets that are forwarded (forward = 1, no callback dropped them) are
  *   written to OUT, or leave by the device's partner, as callbacks left them, and behind each burst the packets that
@@ -70,11 +72,18 @@
  *   picked up at their first payload or SYN/ACK, where they start and offsets begin; the end with the lower port is the
  *   server, unless it is a SYN/ACK.
  *
- *   TAP devices are made when they are not there, which takes the right to administer the network. The first context
- *   made has all of them; others get no packets, but their timers run. The clock is the system's when the process
- *   first asked, and steady from there on: timers fire whether packets come or not. Packets that come before reading
- *   begins wait in the device. A context ends when all its devices have been removed. In pkt_info the devices of pair
- *   n are 2n and 2n+1.
+ *   Interfaces are read and written by packet sockets, which takes the right CAP_NET_RAW, and are promiscuous as long
+ *   as a context has them. Packets are as they are on the wire: VLAN tags are in their places, checksums that were left
+ *   to a network card are made, and what the kernel has put together of several packets, or has left to a card to
+ *   split, is split. What this machine itself sends by an interface is seen only where that has no partner. With
+ *   little traffic each packet takes one to two milliseconds longer: the kernel hands them over in batches. The machine
+ *   should have no address on an interface that has a partner, or it answers, too. An interface that is down is one
+ *   without traffic.
+ *   TAP devices are made when they are not there, which takes the right to administer the network.
+ *   Of both kinds, the first context made has all devices; others get no packets, but their timers run. The clock is
+ *   the system's when the process first asked, and steady from there on: timers fire whether packets come or not.
+ *   Packets that come before reading begins wait in the device. A context ends when all its devices have been removed.
+ *   In pkt_info the devices of pair n are 2n and 2n+1.
  *
  * Differences from the original stack, beyond its defects: mtcp_peek() and mtcp_ppeek() never end the process; a
  * retransmitted SYN does not begin a connection again; new data is announced in every state that takes data, and

@@ -126,11 +126,13 @@ mtcp_sighandler_t mtcp_register_signal(int signum, mtcp_sighandler_t handler);
 
 /*
  * Makes the stack of one core, with a thread of its own on which all callbacks run. NULL on failure, with EPERM
- * (before mtcp_init()), EINVAL (no such core, or limits that are impossible), EEXIST (that core has one), ENODEV (no
- * input is configured, or one that this build does not have: AF_PACKET, AF_XDP, DPDK), ENOMEM, EAGAIN (no thread to be
- * had), EBUSY (in a callback: the context that has the devices, or writes the output, is being destroyed), or the errno of opening the input
- * or the output; a file that is no capture is EINVAL. mos_last_error() has a sentence about it. mos_api.h explains the
- * input, and when it begins to be read. Outside of callbacks it waits for contexts that are being destroyed.
+ * (before mtcp_init(), or without the right that the devices take), EINVAL (no such core, or limits that are
+ * impossible), EEXIST (that core has one), ENODEV (no input is configured, or one that this build does not have: AF_XDP,
+ * DPDK; or there is no such interface), EOPNOTSUPP (an interface that is not of Ethernet), ENOMEM, EAGAIN (no thread to
+ * be had), EBUSY (a device is named twice or in use; in a callback: the context that has the devices, or writes the output,
+ * is being destroyed), or the errno of opening the input or the output; a file that is no capture is EINVAL.
+ * mos_last_error() has a sentence about it. mos_api.h explains the input, and when it begins to be read. Outside of
+ * callbacks it waits for contexts that are being destroyed.
  */
 mctx_t mtcp_create_context(int cpu);
 

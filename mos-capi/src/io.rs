@@ -33,8 +33,17 @@ pub(crate) type Devices = (String, Option<String>);
 pub(crate) enum Plan {
     /// Files, one after the other, and what is written of them.
     Capture { inputs: Vec<PathBuf>, output: Option<PathBuf> },
+    /// Devices of one kind.
+    Live { kind: Kind, links: Vec<Devices> },
+}
+
+/// What devices are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Interfaces that are there, by packet sockets.
+    AfPacket,
     /// TAP devices.
-    Tap { links: Vec<Devices> },
+    Tap,
 }
 
 impl Plan {
@@ -61,7 +70,7 @@ impl Plan {
 
 /// `MODULE:NAMES`.
 fn from_environment(value: &OsStr) -> Result<Plan, String> {
-    const FORMS: &str = "MOS_IO is neither pcap:IN[,OUT] nor tap:LEFT,RIGHT";
+    const FORMS: &str = "MOS_IO is none of pcap:IN[,OUT], af_packet:LEFT[,RIGHT] and tap:LEFT,RIGHT";
     let (module, names) = halves(value.as_bytes(), b':');
     let io = std::str::from_utf8(module).ok().and_then(Io::named).ok_or(FORMS)?;
     let (first, second) = names.map_or((&b""[..], None), |names| halves(names, b','));
@@ -73,10 +82,15 @@ fn from_environment(value: &OsStr) -> Result<Plan, String> {
         (Io::Pcap, _) if !first.is_empty() => {
             Ok(Plan::Capture { inputs: vec![path(first)], output: second.map(path) })
         }
-        (Io::Tap, Some(second)) if !first.is_empty() => {
-            Ok(Plan::Tap { links: vec![(text(first)?, Some(text(second)?))] })
+        (Io::AfPacket, second) if !first.is_empty() => {
+            let link = (text(first)?, second.map(text).transpose()?);
+            Ok(Plan::Live { kind: Kind::AfPacket, links: vec![link] })
         }
-        (Io::Pcap | Io::Tap, _) => Err(FORMS.to_owned()),
+        (Io::Tap, Some(second)) if !first.is_empty() => {
+            let link = (text(first)?, Some(text(second)?));
+            Ok(Plan::Live { kind: Kind::Tap, links: vec![link] })
+        }
+        (Io::Pcap | Io::AfPacket | Io::Tap, _) => Err(FORMS.to_owned()),
         (io, _) => Err(not_built(io)),
     }
 }
@@ -91,16 +105,25 @@ fn from_configuration(mos: &Mos) -> Result<Plan, String> {
     match mos.io {
         Some(Io::Pcap) if mos.pcap_in.is_empty() => Err("`io = pcap` needs `pcap_in = FILE`".to_owned()),
         Some(Io::Pcap) => Ok(Plan::Capture { inputs: mos.pcap_in.clone(), output: mos.pcap_out.clone() }),
-        Some(Io::Tap) => match links(mos) {
-            links if links.is_empty() => {
-                Err("`io = tap` needs devices, in nic_forward_table or netdev".to_owned())
-            }
-            links if links.len() > MAX_LINKS => Err(format!("there can be at most {MAX_LINKS} links")),
-            links => Ok(Plan::Tap { links }),
-        },
+        Some(Io::AfPacket) => from_links(mos, Kind::AfPacket),
+        Some(Io::Tap) => from_links(mos, Kind::Tap),
         Some(io) => Err(not_built(io)),
-        None => Err("no input: set MOS_IO=pcap:IN[,OUT] or MOS_IO=tap:LEFT,RIGHT, or `io` in the mos block"
-            .to_owned()),
+        None => Err(
+            "no input: set MOS_IO=pcap:IN[,OUT], MOS_IO=af_packet:LEFT[,RIGHT] or MOS_IO=tap:LEFT,RIGHT, or \
+                     `io` in the mos block"
+                .to_owned(),
+        ),
+    }
+}
+
+fn from_links(mos: &Mos, kind: Kind) -> Result<Plan, String> {
+    match links(mos) {
+        links if links.is_empty() => {
+            let io = if kind == Kind::Tap { "tap" } else { "af_packet" };
+            Err(format!("`io = {io}` needs devices, in nic_forward_table or netdev"))
+        }
+        links if links.len() > MAX_LINKS => Err(format!("there can be at most {MAX_LINKS} links")),
+        links => Ok(Plan::Live { kind, links }),
     }
 }
 
@@ -114,7 +137,6 @@ fn links(mos: &Mos) -> Vec<Devices> {
 
 fn not_built(io: Io) -> String {
     let name = match io {
-        Io::AfPacket => "AF_PACKET",
         Io::AfXdp => "AF_XDP",
         Io::Dpdk => "DPDK",
         _ => "that",
@@ -139,7 +161,7 @@ impl Input {
                 let output = output.filter(|_| forwards);
                 Capture::open(&inputs, output.as_deref(), slot.cpu()).map(Input::Capture)
             }
-            Plan::Tap { links } => Live::open(&links, slot, forwards).map(Input::Live),
+            Plan::Live { kind, links } => Live::open(kind, &links, slot, forwards).map(Input::Live),
         }
     }
 
@@ -209,9 +231,9 @@ mod tests {
         Ok(Plan::Capture { inputs, output: output.map(PathBuf::from) })
     }
 
-    fn tap(links: &[(&str, Option<&str>)]) -> Result<Plan, String> {
+    fn live(kind: Kind, links: &[(&str, Option<&str>)]) -> Result<Plan, String> {
         let owned = |(left, right): &(&str, Option<&str>)| ((*left).to_owned(), right.map(str::to_owned));
-        Ok(Plan::Tap { links: links.iter().map(owned).collect() })
+        Ok(Plan::Live { kind, links: links.iter().map(owned).collect() })
     }
 
     #[test]
@@ -220,20 +242,35 @@ mod tests {
         assert_eq!(of("pcap:a b.pcap"), capture(&["a b.pcap"], None));
         assert_eq!(of("pcap:a,b,c:d"), capture(&["a"], Some("b,c:d")));
         assert_eq!(of("pcap:a,"), capture(&["a"], None));
-        assert_eq!(of("tap:in0,out-1.5"), tap(&[("in0", Some("out-1.5"))]));
-        for bad in
-            ["", "pcap", "pcap:", "pcap:,b", "PCAP:a", "tap", "tap:", "tap:a", "tap:a,", "tap:,b", "netmap:a"]
-        {
+        assert_eq!(of("tap:in0,out-1.5"), live(Kind::Tap, &[("in0", Some("out-1.5"))]));
+        assert_eq!(of("af_packet:in0,out-1.5"), live(Kind::AfPacket, &[("in0", Some("out-1.5"))]));
+        assert_eq!(of("af_packet:mirror"), live(Kind::AfPacket, &[("mirror", None)]));
+        for bad in [
+            "",
+            "pcap",
+            "pcap:",
+            "pcap:,b",
+            "PCAP:a",
+            "tap",
+            "tap:",
+            "tap:a",
+            "tap:a,",
+            "tap:,b",
+            "netmap:a",
+            "af_packet",
+            "af_packet:",
+            "af_packet:,b",
+        ] {
             assert!(of(bad).is_err_and(|said| said.contains("pcap:IN[,OUT]")), "{bad}");
         }
-        for (later, name) in [("af_packet:eth0", "AF_PACKET"), ("af_xdp:eth0", "AF_XDP"), ("dpdk", "DPDK")] {
+        for (later, name) in [("af_xdp:eth0", "AF_XDP"), ("dpdk", "DPDK")] {
             assert!(of(later).is_err_and(|said| said.contains(name)), "{later}");
         }
     }
 
     #[test]
     fn the_configuration_names_an_input() {
-        let of = |lines| super::tests::of(None, lines);
+        let of = |lines: &str| super::tests::of(None, lines);
         assert!(of("").is_err_and(|said| said.contains("MOS_IO")));
         assert!(of("pcap_in = a").is_err(), "not without io");
         assert!(of("io = pcap").is_err_and(|said| said.contains("pcap_in")));
@@ -241,11 +278,13 @@ mod tests {
             of("io = pcap\npcap_in = a b\npcap_in = c\npcap_out = d"),
             capture(&["a b", "c"], Some("d"))
         );
-        assert!(of("io = tap").is_err_and(|said| said.contains("netdev")));
-        let lines = "io = tap\nnetdev {\na 1\nmirror 1\nb 1\n}\nnic_forward_table {\nb a\nc d\n}";
-        assert_eq!(of(lines), tap(&[("b", Some("a")), ("c", Some("d")), ("mirror", None)]));
+        let lines = "netdev {\na 1\nmirror 1\nb 1\n}\nnic_forward_table {\nb a\nc d\n}";
+        for (io, kind) in [("io = tap", Kind::Tap), ("io = af_packet", Kind::AfPacket)] {
+            assert!(of(io).is_err_and(|said| said.contains("netdev") && said.contains(io)));
+            let lines = format!("{io}\n{lines}");
+            assert_eq!(of(&lines), live(kind, &[("b", Some("a")), ("c", Some("d")), ("mirror", None)]));
+        }
         assert!(of("io = af_xdp").is_err_and(|said| said.contains("AF_XDP")));
-        assert!(of("io = af_packet").is_err_and(|said| said.contains("AF_PACKET")));
         assert!(of("io = dpdk").is_err_and(|said| said.contains("DPDK")));
     }
 }

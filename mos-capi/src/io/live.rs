@@ -1,15 +1,17 @@
 //! Devices as the input: frames of one leave by its partner, by the system's clock.
 
-use super::{Devices, Failure};
+use super::{Devices, Failure, Kind};
 use crate::app::CApp;
 use crate::errno::Errno;
 use crate::lock::lock;
 use crate::slot::{Epoch, Slot};
 use crate::sync::{Mutex, process_wide};
+use mos_dpdk::port::af_packet::{AfPacket, Options};
 use mos_dpdk::port::tap::Tap;
 use mos_dpdk::port::{Port, PortError, Received};
 use mos_dpdk::worker::{frame_of, send_on};
 use mos_flow::{Engine, Way};
+use std::collections::HashSet;
 use std::os::fd::{AsRawFd, RawFd};
 
 type Device = Box<dyn Port + Send>;
@@ -25,22 +27,30 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Opens TAP devices.
+    /// Opens devices.
     ///
     /// # Errors
-    /// That of the operating system; `EBUSY` while a context with devices is being destroyed.
-    pub(super) fn open(links: &[Devices], slot: &'static Slot, forwards: bool) -> Result<Self, Failure> {
+    /// That of the operating system; `EBUSY` for one that is named twice, and while a context with devices is being destroyed.
+    pub(super) fn open(
+        kind: Kind,
+        links: &[Devices],
+        slot: &'static Slot,
+        forwards: bool,
+    ) -> Result<Self, Failure> {
         let Some(holder) = Holder::new(slot)? else {
             return Ok(Live { links: Vec::new(), forwards, holder: None });
         };
-        let open = |name: &String| -> Result<Device, Failure> {
-            let tap = Tap::open(name)
-                .map_err(|e| (Errno::from(&e), format!("{name}: {}", mos_dpdk::sentence(&e))))?;
-            Ok(Box::new(tap))
+        let mut names = HashSet::new();
+        let mut open = |name: &String, is_alone: bool| -> Result<Device, Failure> {
+            if !names.insert(name.clone()) {
+                return Err((Errno::BUSY, format!("{name} is named twice")));
+            }
+            open_device(kind, name, is_alone)
         };
         let mut opened = Vec::new();
         for (left, right) in links {
-            opened.push([Some(open(left)?), right.as_ref().map(open).transpose()?]);
+            let left = open(left, right.is_none())?;
+            opened.push([Some(left), right.as_ref().map(|right| open(right, false)).transpose()?]);
         }
         Ok(Live { links: opened, forwards, holder: Some(holder) })
     }
@@ -121,6 +131,20 @@ impl Live {
         let devices = self.links.iter().flatten().flatten();
         devices.filter_map(|device| device.descriptor()).map(|descriptor| descriptor.as_raw_fd())
     }
+}
+
+/// Of an interface alone, what this machine sends by it is part of its traffic.
+fn open_device(kind: Kind, name: &str, is_alone: bool) -> Result<Device, Failure> {
+    Ok(match kind {
+        Kind::AfPacket => {
+            let options = Options { outgoing: is_alone, ..Options::default() };
+            let opened = AfPacket::open(name, &options);
+            Box::new(opened.map_err(|e| (Errno::from(e.io()), e.to_string()))?)
+        }
+        Kind::Tap => Box::new(
+            Tap::open(name).map_err(|e| (Errno::from(&e), format!("{name}: {}", mos_dpdk::sentence(&e))))?,
+        ),
+    })
 }
 
 /// Whoever has it may open devices: a device serves one context, and the first one made gets all of them.

@@ -281,7 +281,7 @@ static void refused(const char *unused)
 		const char *io, *said;
 		int number;
 	} table[] = {
-		{ "af_packet:eth0", "AF_PACKET", ENODEV },
+		{ "af_packet:", "af_packet:LEFT[,RIGHT]", ENODEV },
 		{ "af_xdp:eth0", "AF_XDP", ENODEV },
 		{ "dpdk:0", "DPDK", ENODEV },
 		{ "tap:one", "tap:LEFT,RIGHT", ENODEV },
@@ -434,6 +434,11 @@ static void idle(const char *unused)
 	setenv("MOS_IO", "tap:mosl,mosl", 1);
 	FAILS_WITH(NULL, EBUSY, mtcp_create_context(0));
 	CHECK(strstr(mos_last_error(), "mosl") != NULL);
+	setenv("MOS_IO", "af_packet:lo,lo", 1);
+	FAILS_WITH(NULL, EBUSY, mtcp_create_context(0));
+	setenv("MOS_IO", "af_packet:lo,nowhere", 1);
+	FAILS_WITH(NULL, ENODEV, mtcp_create_context(0));
+	CHECK(strstr(mos_last_error(), "there is no interface nowhere") != NULL);
 	setenv("MOS_IO", "tap:mosl,mosr", 1);
 	mtcp_register_signal(SIGUSR1, handler_destroys);
 	contexts[0] = mtcp_create_context(0);

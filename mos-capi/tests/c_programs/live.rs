@@ -1,4 +1,4 @@
-//! C programs in real traffic: between TAP devices, with a host at each. Everything happens in network namespaces of its own.
+//! C programs in real traffic: between TAP devices or interfaces, with a host at each. Everything happens in network namespaces of its own.
 #![cfg(target_os = "linux")]
 
 #[path = "../../../mos-dpdk/tests/live/host.rs"]
@@ -35,16 +35,41 @@ fn get(client: &Host, port: u16, most: Duration) -> Option<Vec<u8>> {
     })
 }
 
+/// Interfaces between which the program stands, and at their other ends those of the hosts, with the offloads that they have by
+/// default.
+fn pairs() {
+    for (here, host) in [("eth0", "client"), ("eth1", "server")] {
+        // Those of the hosts before may still go away with their namespaces.
+        let _ = Command::new("ip").args(["link", "delete", here]).stderr(Stdio::null()).status();
+        for args in [
+            &["link", "add", here, "type", "veth", "peer", "name", host][..],
+            &["link", "set", here, "addrgenmode", "none"],
+            &["link", "set", here, "up"],
+        ] {
+            assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {args:?}");
+        }
+    }
+}
+
 #[test]
 fn a_program_stands_between_two_hosts() {
     alone("live::a_program_stands_between_two_hosts", || {
         const REQUEST: usize = 18;
         let page: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
-        let pair = "io = tap\nnic_forward_table {\nclient server\n}";
-        let by_conf = Run::new(program(), None).arg("cable").arg(cores(1, pair));
-        let by_environment =
-            Run::new(program(), None).arg("cable").arg(cores(1, "")).env("MOS_IO", "tap:client,server");
-        for (run, unplugged) in [(by_conf, false), (by_environment, true)] {
+        let run = |lines: &str, env: &str| {
+            let run = Run::new(program(), None).arg("cable").arg(cores(1, lines));
+            if env.is_empty() { run } else { run.env("MOS_IO", env) }
+        };
+        let pair = |io: &str, names: &str| format!("io = {io}\nnic_forward_table {{\n{names}\n}}");
+        for (run, unplugged, makes_devices) in [
+            (run(&pair("tap", "client server"), ""), false, true),
+            (run("", "tap:client,server"), true, true),
+            (run(&pair("af_packet", "eth0 eth1"), ""), false, false),
+            (run("", "af_packet:eth0,eth1"), true, false),
+        ] {
+            if !makes_devices {
+                pairs();
+            }
             let mut child = run.start();
             let mut printed = BufReader::new(child.stdout.take().unwrap());
             let mut line = String::new();
