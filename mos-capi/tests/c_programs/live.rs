@@ -96,7 +96,9 @@ fn a_program_stands_between_two_hosts() {
                 assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
             }
             assert!(child.wait().unwrap().success());
-            assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+            // Closing packet sockets waits for all of the kernel's cores.
+            let most = Duration::from_millis(if makes_devices { 500 } else { 2000 });
+            assert!(start.elapsed() < most, "{:?}", start.elapsed());
             let mut rest = String::new();
             printed.read_to_string(&mut rest).unwrap();
             // Three that ended, for each side; and one whose SYN was dropped behind the program's back, which is there.

@@ -23,6 +23,6 @@ pub(crate) fn alone(name: &str, scenario: fn()) {
     };
     let mut command = Command::new(way[0]);
     command.args(&way[1..]).arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let status = command.env("MOS_LIVE_ALONE", "1").stdout(Stdio::null()).status().unwrap();
+    let status = command.env("MOS_LIVE_ALONE", format!("-{name}")).stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{name} failed, see above");
 }

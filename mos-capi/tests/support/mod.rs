@@ -37,7 +37,9 @@ pub(crate) fn recorded(name: &str) -> PathBuf {
 pub(crate) fn workshop() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs");
+        // A test in a network namespace is a process of its own, beside others that build the same programs.
+        let alone = std::env::var("MOS_LIVE_ALONE").unwrap_or_default().replace(':', "-");
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c_programs{alone}"));
         std::fs::create_dir_all(&dir).unwrap();
         // A program asks for the SONAME, the linker for the plain name.
         for (name, built) in
