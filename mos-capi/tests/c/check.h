@@ -51,8 +51,9 @@ static inline void check(int good, const char *what, const char *file, int line,
 /* Without these a test cannot go on. */
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
-		CHECK(condition);                                                                  \
-		if (!(condition)) {                                                                \
+		int must_ = (condition) ? 1 : 0;                                                   \
+		check(must_, #condition, __FILE__, __LINE__, 0, errno);                            \
+		if (!must_) {                                                                      \
 			fprintf(stderr, "mos_last_error: %s\n", mos_last_error());                 \
 			exit(2);                                                                   \
 		}                                                                                  \
