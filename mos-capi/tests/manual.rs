@@ -8,13 +8,15 @@ mod page;
 mod support;
 
 use header::{Declaration, declarations};
+use mos_dpdk::capture::Capture;
 use mos_dpdk::config::Config;
+use mos_flow::Frame;
 use page::{Page, pages};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use support::{Link, Run, build_file, captures, cc, conf, file, package, recorded, skipped};
+use support::{Link, Run, build_file, captures, cc, conf, file, package, recorded, skipped, workshop};
 
 /// Where a function is documented: by its name, across links.
 fn page_of<'a>(pages: &'a BTreeMap<String, Page>, function: &str) -> &'a Page {
@@ -223,7 +225,31 @@ fn the_programs_that_interfere_do_so_once_for_each_connection() {
     let (connections, ..) = truth("short4.pcap");
     prints("mtcp_cb_dropcurpkt.3", "short4.pcap", &format!("{connections} connections refused\n"));
     prints("mtcp_cb_stop.3", "short4.pcap", &"a packet\n".repeat(connections));
-    prints("mtcp_reset_conn.3", "web4.pcap", "a connection was reset\n");
+}
+
+/// Both programs break the connection with its request: that is not forwarded, and nothing is answered.
+#[test]
+fn what_is_looked_for_does_not_reach_its_receiver() {
+    let out = workshop().join("broken.pcap");
+    let lines =
+        format!("io = pcap\npcap_in = {}\npcap_out = {}", recorded("web4.pcap").display(), out.display());
+    let conf = conf("broken.conf", &lines);
+    let programs = built("mtcp_reset_conn.3");
+    assert_eq!(programs.len(), 2);
+    for program in programs {
+        let printed = Run::new(&program, None).arg(&conf).output();
+        assert_eq!(printed, "a connection was reset\n");
+        let (forwarded, _) = Capture::load(&out).unwrap();
+        let (before, _) = Capture::load(&recorded("web4.pcap")).unwrap();
+        let asks = |frame: Frame<'_>| frame.data.windows(11).any(|w| w == b"/report.txt");
+        assert!(
+            before.frames_from(0).any(asks) && !forwarded.frames_from(0).any(asks),
+            "{}",
+            program.display()
+        );
+        // Without addresses and options: RST, or RST and ACK.
+        assert!(forwarded.frames_from(0).any(|f| f.data.get(47).is_some_and(|flags| flags & 4 != 0)));
+    }
 }
 
 #[test]
