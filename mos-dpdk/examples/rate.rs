@@ -27,6 +27,9 @@ struct Args {
     /// Octets of each frame.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(60..=1514))]
     len: u16,
+    /// Have frames handed over one by one, not in blocks.
+    #[arg(long)]
+    frames: bool,
 }
 
 /// What became of frames that were sent at one rate.
@@ -39,7 +42,8 @@ struct Outcome {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let open = |name: &str| AfPacket::open(name, &Options::default());
+    let options = if args.frames { Options::inline() } else { Options::default() };
+    let open = |name: &str| AfPacket::open(name, &options);
     let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
     // For experiments (IEEE 802): nobody answers.
     let mut frame = [&ADDRESSES[..], &[0x88, 0xb5]].concat();

@@ -121,13 +121,13 @@ fn on_data(ctx: &mut Context<'_, Seen>) {
 type Done = (Engine<Seen>, Seen, [Statistics; 2]);
 
 /// A bridge between the two interfaces, until they are removed.
-fn bridge() -> JoinHandle<Done> {
+fn bridge(options: Options) -> JoinHandle<Done> {
     let mut engine = Engine::new(Config::default()).unwrap();
     let raw = engine.open(SocketKind::Raw).unwrap();
     engine.register(raw, Event::PacketIn, Hook::None, on_packet, 0).unwrap();
     let stream = engine.open(SocketKind::Stream).unwrap();
     engine.register(stream, Event::NewData, Hook::None, on_data, 0).unwrap();
-    let open = |name| AfPacket::open(name, &Options::default()).unwrap();
+    let open = |name| AfPacket::open(name, &options).unwrap();
     let mut bridge = Bridge::new(engine, Seen::default(), open("left"), open("right"));
     std::thread::spawn(move || {
         bridge.run(&AtomicBool::new(false)).unwrap();
@@ -168,43 +168,48 @@ fn add_tagged((host, device, end): (&Host, &str, u8)) -> bool {
 #[test]
 fn pages_pass_between_interfaces() {
     alone("pages_pass_between_interfaces", || {
-        let (client, server) = hosts();
-        let has_tags = [(&client, "client", 1), (&server, "server", 2)].map(add_tagged) == [true; 2];
-        let bridge = bridge();
-        let page = octets(PAGE);
-        let inside = SocketAddr::new(CLIENT.v6.into(), 80);
-        let mut pages = 0;
-        for (from, to, address) in [
-            (&client, &server, WEB),
-            (&client, &server, WEB6),
-            (&server, &client, inside),
-            (&client, &server, TAGGED),
-        ] {
-            if address == TAGGED && !has_tags {
-                say("SKIPPED: the kernel has no VLAN interfaces; no page was sent with tags");
-                continue;
-            }
-            let start = Instant::now();
-            let _server = Server::start(to, address, page.clone());
-            assert!(get(from, address, 60).unwrap() == page, "{address}: another page");
-            say(&format!("{address}: {PAGE} octets in {:?}", start.elapsed()));
-            pages += 1;
-        }
-        client.unplug();
-        server.unplug();
-        let (engine, seen, statistics) = bridge.join().unwrap();
-        let stats = engine.stats();
-        say(&format!("{seen:?}, {} frames, {statistics:?}", stats.frames));
-        assert!(seen.octets[0] > pages * PAGE, "and the heads");
-        assert!(seen.largest <= LARGEST && (seen.tagged > PAGE / LARGEST || !has_tags), "{seen:?}");
-        for reason in [DropReason::IpChecksum, DropReason::TcpChecksum] {
-            assert_eq!(stats.drops[reason], 0, "{reason:?}");
-        }
-        let received: u64 = statistics.iter().map(|s| s.received).sum();
-        assert!(stats.frames > received, "some were built of several");
-        // Hosts may say something more when the first cable has gone.
-        assert!(statistics.iter().all(|s| s.dropped == 0 && s.refused < 10));
+        pages(Options::inline());
+        pages(Options::default());
     });
+}
+
+fn pages(options: Options) {
+    let (client, server) = hosts();
+    let has_tags = [(&client, "client", 1), (&server, "server", 2)].map(add_tagged) == [true; 2];
+    let bridge = bridge(options);
+    let page = octets(PAGE);
+    let inside = SocketAddr::new(CLIENT.v6.into(), 80);
+    let mut pages = 0;
+    for (from, to, address) in [
+        (&client, &server, WEB),
+        (&client, &server, WEB6),
+        (&server, &client, inside),
+        (&client, &server, TAGGED),
+    ] {
+        if address == TAGGED && !has_tags {
+            say("SKIPPED: the kernel has no VLAN interfaces; no page was sent with tags");
+            continue;
+        }
+        let start = Instant::now();
+        let _server = Server::start(to, address, page.clone());
+        assert!(get(from, address, 60).unwrap() == page, "{address}: another page");
+        say(&format!("{address}: {PAGE} octets in {:?}", start.elapsed()));
+        pages += 1;
+    }
+    client.unplug();
+    server.unplug();
+    let (engine, seen, statistics) = bridge.join().unwrap();
+    let stats = engine.stats();
+    say(&format!("{:?}: {seen:?}, {} frames, {statistics:?}", options.handover, stats.frames));
+    assert!(seen.octets[0] > pages * PAGE, "and the heads");
+    assert!(seen.largest <= LARGEST && (seen.tagged > PAGE / LARGEST || !has_tags), "{seen:?}");
+    for reason in [DropReason::IpChecksum, DropReason::TcpChecksum] {
+        assert_eq!(stats.drops[reason], 0, "{reason:?}");
+    }
+    let received: u64 = statistics.iter().map(|s| s.received).sum();
+    assert!(stats.frames > received, "some were built of several");
+    // Hosts may say something more when the first cable has gone.
+    assert!(statistics.iter().all(|s| s.dropped == 0 && s.refused < 10));
 }
 
 #[test]
@@ -212,7 +217,7 @@ fn a_thousand_connections_pass() {
     alone("a_thousand_connections_pass", || {
         const CONNECTIONS: usize = 1000;
         let (client, server) = hosts();
-        let bridge = bridge();
+        let bridge = bridge(Options::inline());
         let page = octets(1000);
         let _server = Server::start(&server, WEB, page.clone());
         let url = format!("http://{WEB}/[1-{CONNECTIONS}]");

@@ -55,7 +55,7 @@ impl Traffic {
         let (mut engine, mut app) = if let Some((left, right)) = &self.tap {
             self.run_between([left, right], [Tap::open(left)?, Tap::open(right)?], engine, app)?.into_parts()
         } else if let Some((left, right)) = &self.interfaces {
-            let open = |name| AfPacket::open(name, &Options::default());
+            let open = |name| AfPacket::open(name, &Options::inline());
             let bridge = self.run_between([left, right], [open(left)?, open(right)?], engine, app)?;
             let (left, right) = bridge.ports();
             eprintln!("{:?} {:?}", left.inner().statistics()?, right.inner().statistics()?);

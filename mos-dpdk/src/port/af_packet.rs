@@ -1,20 +1,22 @@
-//! A port on an interface of Linux, by a packet socket (`AF_PACKET`) with a ring that is shared with the kernel.
+//! A port on an interface of Linux, by a packet socket (`AF_PACKET`), with a ring that is shared with the kernel or without.
 //!
-//! Frames are lent where the kernel wrote them. They are seen as they are on the wire, which is not how the kernel hands them
-//! over: a VLAN tag that was taken out is put back, a checksum that was left to the network card is made, and what was built
-//! of several frames, or is yet to become several (GRO, TSO, UDP's GSO), is split again, each part with its own headers and
-//! checksums. So what is forwarded fits through any interface of the same MTU, and nobody has to switch an offload off.
-//! Tunnels in which a card is to split the inner packets are seen as the kernel has them; such a frame is too large to be
-//! forwarded, and is counted as [refused](Statistics::refused).
+//! Frames are seen as they are on the wire, which is not how the kernel hands them over: a VLAN tag that was taken out is put
+//! back, a checksum that was left to the network card is made, and what was built of several frames, or is yet to become
+//! several (GRO, TSO, UDP's GSO), is split again, each part with its own headers and checksums. So what is forwarded fits
+//! through any interface of the same MTU, and nobody has to switch an offload off. Tunnels in which a card is to split the
+//! inner packets are seen as the kernel has them; such a frame is too large to be forwarded, and is counted as
+//! [refused](Statistics::refused).
 //!
-//! The kernel fills a block of the ring before it hands it over, or hands it over after a time: a frame waits for the others
-//! of its block, or so long at most. With little traffic that time is what is added to the delay of each frame.
+//! Many frames cost least when the kernel fills [blocks](Handover::Blocks) of a shared ring, where they are lent from. But a
+//! block is handed over when it is full or after a time: with little traffic, that time is added to the delay of each frame.
+//! Who forwards will rather have [frames](Handover::Frames) as they come, which are copied once.
 //!
 //! The machine itself should have no address on an interface that is forwarded from: it would answer, too. An interface that
 //! is down is one without traffic; when it is removed, the port has reached its end. With the port goes all that it has asked
 //! for: the place in a group, and the promiscuous mode.
 
 mod block;
+mod queue;
 mod ring;
 mod socket;
 mod split;
@@ -24,6 +26,7 @@ use crate::clock;
 use block::{Piece, Place, Reader};
 use mos_flow::Frame;
 use mos_flow::engine::BURST;
+use queue::Queue;
 use ring::Ring;
 use rustix::io::Errno;
 use socket::Socket;
@@ -45,22 +48,42 @@ pub struct Options {
     pub outgoing: bool,
     /// Several ports on the interface share what comes.
     pub fanout: Option<Fanout>,
-    /// Octets of the ring, in blocks of 128 KiB, of which there are at least two.
-    pub ring: usize,
-    /// How long a frame waits at most until its block is handed over, in whole milliseconds, one at least.
-    pub block_timeout: Duration,
+    /// How the kernel hands frames over.
+    pub handover: Handover,
+    /// Octets of the ring, in blocks of 128 KiB, of which there are at least two, or of the queue.
+    pub memory: usize,
+}
+
+/// How the kernel hands frames over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// In blocks that are shared with this process.
+    Blocks {
+        /// How often the kernel looks for one that has begun to fill, in whole milliseconds, one at least.
+        timeout: Duration,
+    },
+    /// One by one as they come, as copies.
+    Frames,
 }
 
 impl Default for Options {
-    /// Promiscuous, without what the machine sends, alone; the ring and the time are arbitrary figures.
+    /// To listen: promiscuous, without what the machine sends, alone, in blocks; the memory and the time are arbitrary
+    /// figures.
     fn default() -> Self {
         Options {
             promiscuous: true,
             outgoing: false,
             fanout: None,
-            ring: 16 << 20,
-            block_timeout: Duration::from_millis(1),
+            handover: Handover::Blocks { timeout: Duration::from_millis(1) },
+            memory: 16 << 20,
         }
+    }
+}
+
+impl Options {
+    /// To forward: the same, but frames as they come.
+    pub fn inline() -> Self {
+        Options { handover: Handover::Frames, ..Options::default() }
     }
 }
 
@@ -129,16 +152,40 @@ impl From<OpenError> for PortError {
     }
 }
 
+/// Where frames are that have come.
+#[derive(Debug)]
+enum Source {
+    Ring(Ring),
+    Queue(Queue),
+}
+
+impl Source {
+    /// The next block of frames. It stays the next one until it is released.
+    fn block(&mut self, socket: &Socket) -> Option<&mut [u8]> {
+        match self {
+            Source::Ring(ring) => ring.block(),
+            Source::Queue(queue) => queue.block(socket.packets()),
+        }
+    }
+
+    fn release(&mut self) {
+        match self {
+            Source::Ring(ring) => ring.release(),
+            Source::Queue(queue) => queue.release(),
+        }
+    }
+}
+
 /// An interface.
 #[derive(Debug)]
 pub struct AfPacket {
     name: String,
     socket: Socket,
-    ring: Ring,
+    source: Source,
     /// Of the next block, when a part of it was delivered.
     reader: Option<Reader>,
     scratch: Vec<u8>,
-    block_timeout: Duration,
+    handover: Handover,
     /// It was removed; what had come before may still be delivered.
     removed: bool,
     statistics: Cell<Statistics>,
@@ -151,14 +198,14 @@ impl AfPacket {
     /// [`OpenError`]: without that right, without that interface, for one that is not of Ethernet, for a group that is in use
     /// in another way, or when there is no memory for the ring.
     pub fn open(name: &str, options: &Options) -> Result<Self, OpenError> {
-        let (socket, ring) = Socket::open(name, options)?;
+        let (socket, source) = Socket::open(name, options)?;
         Ok(AfPacket {
             name: name.to_owned(),
             socket,
-            ring,
+            source,
             reader: None,
             scratch: vec![0; SCRATCH],
-            block_timeout: options.block_timeout,
+            handover: options.handover,
             removed: false,
             statistics: Cell::default(),
         })
@@ -189,9 +236,11 @@ impl AfPacket {
             return Ok(Received::Nothing);
         }
         self.removed = true;
-        // The last block is handed over when its time is over, as any: that may be the second time the kernel looks.
-        std::thread::sleep(3 * self.block_timeout.max(Duration::from_millis(1)));
-        let has_more = self.ring.block().is_some();
+        if let Handover::Blocks { timeout } = self.handover {
+            // The last one comes when its time is over, as any: that may be the second time the kernel looks.
+            std::thread::sleep(timeout.max(Duration::from_millis(1)).saturating_mul(3));
+        }
+        let has_more = self.source.block(&self.socket).is_some();
         Ok(if has_more { Received::Frames(0) } else { Received::End })
     }
 }
@@ -199,7 +248,7 @@ impl AfPacket {
 impl Port for AfPacket {
     /// May return `Frames(0)`.
     fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
-        let Some(block) = self.ring.block() else { return self.idle() };
+        let Some(block) = self.source.block(&self.socket) else { return self.idle() };
         let reader = self.reader.get_or_insert_with(|| Reader::new(block));
         let mut pieces = heapless::Vec::<Piece, BURST>::new();
         reader.fill(block, &mut self.scratch, &mut pieces);
@@ -220,7 +269,7 @@ impl Port for AfPacket {
         drop(frames);
         if reader.is_done() {
             self.reader = None;
-            self.ring.release();
+            self.source.release();
         }
         Ok(Received::Frames(pieces.len()))
     }

@@ -16,8 +16,12 @@ const SOON: Duration = Duration::from_millis(300);
 const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
-fn open(name: &str, set: impl FnOnce(&mut Options)) -> AfPacket {
-    let mut options = Options::default();
+/// Both ways of the kernel to hand frames over.
+fn both_ways() -> [Options; 2] {
+    [Options::default(), Options::inline()]
+}
+
+fn open(name: &str, mut options: Options, set: impl FnOnce(&mut Options)) -> AfPacket {
     set(&mut options);
     AfPacket::open(name, &options).unwrap()
 }
@@ -57,29 +61,30 @@ fn frame(n: usize, len: usize) -> Vec<u8> {
 fn frames_arrive_as_they_were_sent() {
     alone("raw::frames_arrive_as_they_were_sent", || {
         pair("here", "there");
-        let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
-        assert_eq!((here.name(), there.name()), ("here", "there"));
-        let frames: Vec<Vec<u8>> = (0..1000).map(|n| frame(n, 60 + n)).collect();
-        assert_eq!(send(&mut here, &frames), frames.len());
-        assert!(receive(&mut there) == frames);
-        assert!(receive(&mut here).is_empty(), "what it sends it does not see");
-        let mut listener = open("here", |options| options.outgoing = true);
-        assert_eq!(send(&mut here, &frames), frames.len());
-        assert!(receive(&mut listener) == frames, "unless that is asked for");
-        // What is dropped does not go, what is too large cannot, nor can what is not all there.
-        let good = frame_of(&frames[0]);
-        let large = vec![1; 1600];
-        let mixed = [
-            Frame { verdict: Verdict::Drop, ..good },
-            frame_of(&large),
-            Frame { wire_len: 5000, ..good },
-            good,
-        ];
-        let before = here.statistics().unwrap();
-        assert_eq!(here.transmit(&mixed).unwrap(), 1);
-        assert_eq!(here.statistics().unwrap().refused - before.refused, 2);
-        assert_eq!(receive(&mut there).last(), Some(&frames[0]));
+        both_ways().into_iter().for_each(arrive);
     });
+}
+
+fn arrive(options: Options) {
+    let open = |name, set: fn(&mut Options)| open(name, options, set);
+    let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
+    assert_eq!((here.name(), there.name()), ("here", "there"));
+    let frames: Vec<Vec<u8>> = (0..1000).map(|n| frame(n, 60 + n)).collect();
+    assert_eq!(send(&mut here, &frames), frames.len());
+    assert!(receive(&mut there) == frames);
+    assert!(receive(&mut here).is_empty(), "what it sends it does not see");
+    let mut listener = open("here", |options| options.outgoing = true);
+    assert_eq!(send(&mut here, &frames), frames.len());
+    assert!(receive(&mut listener) == frames, "unless that is asked for");
+    // What is dropped does not go, what is too large cannot, nor can what is not all there.
+    let good = frame_of(&frames[0]);
+    let large = vec![1; 1600];
+    let mixed =
+        [Frame { verdict: Verdict::Drop, ..good }, frame_of(&large), Frame { wire_len: 5000, ..good }, good];
+    let before = here.statistics().unwrap();
+    assert_eq!(here.transmit(&mixed).unwrap(), 1);
+    assert_eq!(here.statistics().unwrap().refused - before.refused, 2);
+    assert_eq!(receive(&mut there).last(), Some(&frames[0]));
 }
 
 fn frame_of(data: &[u8]) -> Frame<'_> {
@@ -90,12 +95,14 @@ fn frame_of(data: &[u8]) -> Frame<'_> {
 fn tags_stay() {
     alone("raw::tags_stay", || {
         pair("here", "there");
-        let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
         let tagged = |tags: &[[u8; 4]]| [&ADDRESSES, tags.as_flattened(), &ETHERTYPE, &[7; 46]].concat();
         let (priority, customer, service) = ([0x81, 0, 0xe0, 0], [0x81, 0, 0x20, 7], [0x88, 0xa8, 0, 9]);
         let frames = [&[][..], &[priority], &[customer], &[service], &[service, customer]].map(tagged);
-        assert_eq!(send(&mut here, &frames), frames.len());
-        assert!(receive(&mut there) == frames);
+        for options in both_ways() {
+            let [mut here, mut there] = ["here", "there"].map(|name| open(name, options, |_| ()));
+            assert_eq!(send(&mut here, &frames), frames.len());
+            assert!(receive(&mut there) == frames, "{options:?}");
+        }
     });
 }
 
@@ -111,83 +118,98 @@ fn segment(source: [u8; 5], destination: [u8; 5]) -> Vec<u8> {
 #[test]
 fn ports_of_a_group_share_and_both_directions_of_a_connection_are_one_ports() {
     alone("raw::ports_of_a_group_share_and_both_directions_of_a_connection_are_one_ports", || {
-        const FLOWS: usize = 1000;
         pair("here", "there");
         pair("also", "away");
-        let grouped = |name, group| open(name, |o| o.fanout = Some(Fanout { group, defrag: true }));
-        let mut workers = [0, 1].map(|_| [grouped("there", 7), grouped("away", 8)]);
-        let (mut here, mut also) = (open("here", |_| ()), open("also", |_| ()));
-        let ends = |n: usize| ([10, 0, 0, (n % 200) as u8, (n / 200) as u8], [10, 1, (n % 7) as u8, 1, 80]);
-        let requests: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).0, ends(n).1)).collect();
-        let answers: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).1, ends(n).0)).collect();
-        assert_eq!(send(&mut here, &requests) + send(&mut here, &answers), 2 * FLOWS);
-        assert_eq!(send(&mut also, &answers), FLOWS);
-        let mut owners = HashMap::new();
-        let mut counts = [0; 2];
-        for (worker, ports) in workers.iter_mut().enumerate() {
-            for frame in ports.iter_mut().flat_map(receive) {
-                let flow = requests.iter().chain(&answers).position(|sent| *sent == frame).unwrap() % FLOWS;
-                assert_eq!(*owners.entry(flow).or_insert(worker), worker, "flow {flow}");
-                counts[worker] += 1;
-            }
-        }
-        say(&format!("of {} frames each got {counts:?}", 3 * FLOWS));
-        assert_eq!((owners.len(), counts[0] + counts[1]), (FLOWS, 3 * FLOWS), "each came once");
-        assert!(counts.iter().all(|count| *count > 3 * FLOWS / 4), "{counts:?}");
-        let busy = Options { fanout: Some(Fanout { group: 8, defrag: true }), ..Options::default() };
-        let error = AfPacket::open("there", &busy).unwrap_err();
+        both_ways().into_iter().for_each(share);
+        let busy = |group| Options { fanout: Some(Fanout { group, defrag: true }), ..Options::default() };
+        let member = AfPacket::open("away", &busy(8)).unwrap();
+        let error = AfPacket::open("there", &busy(8)).unwrap_err();
         assert!(error.to_string().starts_with("group 8 is in use"), "{error}");
         // A group without members is none.
-        drop(workers);
-        AfPacket::open("there", &busy).unwrap();
+        drop(member);
+        AfPacket::open("there", &busy(8)).unwrap();
     });
+}
+
+fn share(options: Options) {
+    const FLOWS: usize = 1000;
+    let grouped = |name, group| open(name, options, |o| o.fanout = Some(Fanout { group, defrag: true }));
+    let mut workers = [0, 1].map(|_| [grouped("there", 7), grouped("away", 8)]);
+    let [mut here, mut also] = ["here", "also"].map(|name| open(name, options, |_| ()));
+    let ends = |n: usize| ([10, 0, 0, (n % 200) as u8, (n / 200) as u8], [10, 1, (n % 7) as u8, 1, 80]);
+    let requests: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).0, ends(n).1)).collect();
+    let answers: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).1, ends(n).0)).collect();
+    assert_eq!(send(&mut here, &requests) + send(&mut here, &answers), 2 * FLOWS);
+    assert_eq!(send(&mut also, &answers), FLOWS);
+    let mut owners = HashMap::new();
+    let mut counts = [0; 2];
+    for (worker, ports) in workers.iter_mut().enumerate() {
+        for frame in ports.iter_mut().flat_map(receive) {
+            let flow = requests.iter().chain(&answers).position(|sent| *sent == frame).unwrap() % FLOWS;
+            assert_eq!(*owners.entry(flow).or_insert(worker), worker, "flow {flow}");
+            counts[worker] += 1;
+        }
+    }
+    say(&format!("of {} frames each got {counts:?}", 3 * FLOWS));
+    assert_eq!((owners.len(), counts[0] + counts[1]), (FLOWS, 3 * FLOWS), "each came once");
+    assert!(counts.iter().all(|count| *count > 3 * FLOWS / 4), "{counts:?}");
 }
 
 #[test]
 fn what_does_not_fit_is_counted() {
     alone("raw::what_does_not_fit_is_counted", || {
-        const FRAMES: usize = 5000;
         pair("here", "there");
-        let (mut here, mut there) = (open("here", |_| ()), open("there", |o| o.ring = 0));
-        let frames: Vec<Vec<u8>> = (0..FRAMES).map(|n| frame(n, 1000)).collect();
-        assert_eq!(send(&mut here, &frames), FRAMES);
-        let statistics = there.statistics().unwrap();
-        say(&format!("of {FRAMES} frames in two blocks: {statistics:?}"));
-        let (received, dropped) = (statistics.received as usize, statistics.dropped as usize);
-        assert_eq!(received + dropped, FRAMES);
-        assert!((1..=2 * (128 << 10) / 1000).contains(&received), "time may end a block early");
-        assert!(receive(&mut there) == frames[..received], "the first ones are there");
-        assert_eq!(there.statistics().unwrap(), statistics, "counters go on from where they were");
-        // When there is room again, frames come again.
-        assert_eq!(send(&mut here, &frames[..100]), 100);
-        assert!(receive(&mut there) == frames[..100]);
+        both_ways().into_iter().for_each(overflow);
     });
+}
+
+fn overflow(options: Options) {
+    const FRAMES: usize = 5000;
+    let mut here = open("here", options, |_| ());
+    let mut there = open("there", options, |o| o.memory = 256 << 10);
+    let frames: Vec<Vec<u8>> = (0..FRAMES).map(|n| frame(n, 1000)).collect();
+    assert_eq!(send(&mut here, &frames), FRAMES);
+    let statistics = there.statistics().unwrap();
+    say(&format!("of {FRAMES} frames {:?} had room for: {statistics:?}", options.handover));
+    let (received, dropped) = (statistics.received as usize, statistics.dropped as usize);
+    assert_eq!(received + dropped, FRAMES);
+    // Time may end a block early; the queue has place for twice the octets, but counts those around a frame, too.
+    assert!((1..=2 * (256 << 10) / 1000).contains(&received));
+    assert!(receive(&mut there) == frames[..received], "the first ones are there");
+    assert_eq!(there.statistics().unwrap(), statistics, "counters go on from where they were");
+    // When there is room again, frames come again.
+    assert_eq!(send(&mut here, &frames[..50]), 50);
+    assert!(receive(&mut there) == frames[..50]);
 }
 
 #[test]
 fn an_interface_goes_down_and_up_and_away() {
     alone("raw::an_interface_goes_down_and_up_and_away", || {
-        pair("here", "there");
-        let (mut here, mut there) = (open("here", |_| ()), open("there", |_| ()));
-        let frames = [frame(1, 60), frame(2, 1514)];
-        ip("link set there down");
-        assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::Nothing);
-        assert!(!is_ready(&there, Duration::from_millis(50)), "it can be waited for");
-        assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
-        ip("link set there up");
-        until("here", " state UP "); // the other end notices later
-        assert_eq!(send(&mut here, &frames), 2);
-        assert!(is_ready(&there, SOON) && receive(&mut there) == frames);
-        // What came before the end is delivered before it.
-        assert_eq!(send(&mut here, &frames), 2);
-        ip("link set there down");
-        ip("link delete there");
-        assert!(is_ready(&there, SOON), "it is told");
-        assert!(receive(&mut there) == frames);
-        assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::End);
-        assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
-        assert_eq!(there.statistics().unwrap().refused, 2);
+        both_ways().into_iter().for_each(come_and_go);
     });
+}
+
+fn come_and_go(options: Options) {
+    pair("here", "there");
+    let [mut here, mut there] = ["here", "there"].map(|name| open(name, options, |_| ()));
+    let frames = [frame(1, 60), frame(2, 1514)];
+    ip("link set there down");
+    assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::Nothing);
+    assert!(!is_ready(&there, Duration::from_millis(50)), "it can be waited for");
+    assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
+    ip("link set there up");
+    until("here", " state UP "); // the other end notices later
+    assert_eq!(send(&mut here, &frames), 2);
+    assert!(is_ready(&there, SOON) && receive(&mut there) == frames);
+    // What came before the end is delivered before it.
+    assert_eq!(send(&mut here, &frames), 2);
+    ip("link set there down");
+    ip("link delete there");
+    assert!(is_ready(&there, SOON), "it is told");
+    assert!(receive(&mut there) == frames);
+    assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::End);
+    assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
+    assert_eq!(there.statistics().unwrap().refused, 2);
 }
 
 /// Whether the port becomes readable.
@@ -225,10 +247,13 @@ fn nothing_is_left_behind() {
         let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let before = descriptors();
         let maps = || std::fs::read_to_string("/proc/self/maps").unwrap().matches("socket:").count();
-        let (here, there) = (open("here", |_| ()), open("there", |o| o.promiscuous = false));
+        let here = open("here", Options::default(), |_| ());
+        let there = open("there", Options::default(), |o| o.promiscuous = false);
         assert_eq!((promiscuity("here"), promiscuity("there")), ("1".into(), "0".into()));
         assert_eq!((sockets(), maps()), (2, 2));
-        drop((here, there));
+        let queue = open("here", Options::inline(), |o| o.promiscuous = false);
+        assert_eq!((sockets(), maps()), (3, 2));
+        drop((here, there, queue));
         assert_eq!((promiscuity("here"), sockets(), maps()), ("0".into(), 0, 0));
         assert_eq!(descriptors(), before);
     });
@@ -248,7 +273,7 @@ fn what_cannot_be_opened_is_told() {
             ip("tuntap add packets mode tun");
             assert!(said("packets", &plain).starts_with("packets is no Ethernet interface: "));
         }
-        let huge = Options { ring: usize::MAX, ..plain };
+        let huge = Options { memory: usize::MAX, ..plain };
         assert!(said("here", &huge).starts_with("a receive ring of "), "{}", said("here", &huge));
         let unprivileged = || {
             let none = CapabilitySet::empty();

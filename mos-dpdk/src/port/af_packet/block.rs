@@ -17,6 +17,10 @@ const TAG: usize = 4;
 /// Where in a UDP header its checksum is. No other protocol has it there.
 const UDP_CHECKSUM: usize = 6;
 
+/// Where frames begin in a block that this process writes, and where behind its header one begins: as the kernel has it.
+pub(super) const FIRST: usize = 48;
+pub(super) const MAC: usize = 92;
+
 /// Of a frame to deliver, where its octets are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -42,12 +46,22 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    const COUNT: usize =
+        offset_of!(libc::tpacket_block_desc, hdr) + offset_of!(libc::tpacket_hdr_v1, num_pkts);
+    const START: usize =
+        offset_of!(libc::tpacket_block_desc, hdr) + offset_of!(libc::tpacket_hdr_v1, offset_to_first_pkt);
+
     pub(super) fn new(block: &[u8]) -> Reader {
-        const DESCRIPTOR: usize = offset_of!(libc::tpacket_block_desc, hdr);
-        let word = |at| u32_at(block, DESCRIPTOR + at).unwrap_or(0);
-        let left = word(offset_of!(libc::tpacket_hdr_v1, num_pkts));
-        let at = word(offset_of!(libc::tpacket_hdr_v1, offset_to_first_pkt)) as usize;
-        Reader { at, left, split: None }
+        let word = |at| u32_at(block, at).unwrap_or(0);
+        Reader { at: word(Self::START) as usize, left: word(Self::COUNT), split: None }
+    }
+
+    /// Writes how many frames there are in a block of this process's.
+    pub(super) fn announce(block: &mut [u8], count: u32) -> Option<()> {
+        for (at, word) in [(Self::COUNT, count), (Self::START, FIRST as u32)] {
+            *block.get_mut(at..)?.first_chunk_mut()? = word.to_ne_bytes();
+        }
+        Some(())
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -115,13 +129,61 @@ impl Reader {
         self.left = self.left.checked_sub(1)?;
         let header = self.at;
         let captured = Captured::parse(block, header);
-        let next =
-            u32_at(block, header + offset_of!(libc::tpacket3_hdr, tp_next_offset)).unwrap_or(0) as usize;
+        let next = u32_at(block, header + field::NEXT).unwrap_or(0) as usize;
         if captured.is_none() || next < HEADER {
             self.left = 0;
         }
         self.at = header.saturating_add(next);
         captured
+    }
+}
+
+/// Where in a frame's header its fields are.
+mod field {
+    use libc::{tpacket_hdr_variant1, tpacket3_hdr};
+    use std::mem::offset_of;
+
+    pub(super) const NEXT: usize = offset_of!(tpacket3_hdr, tp_next_offset);
+    pub(super) const LEN: usize = offset_of!(tpacket3_hdr, tp_snaplen);
+    pub(super) const WIRE_LEN: usize = offset_of!(tpacket3_hdr, tp_len);
+    pub(super) const STATUS: usize = offset_of!(tpacket3_hdr, tp_status);
+    pub(super) const MAC: usize = offset_of!(tpacket3_hdr, tp_mac);
+    pub(super) const TCI: usize =
+        offset_of!(tpacket3_hdr, hv1) + offset_of!(tpacket_hdr_variant1, tp_vlan_tci);
+    pub(super) const TPID: usize =
+        offset_of!(tpacket3_hdr, hv1) + offset_of!(tpacket_hdr_variant1, tp_vlan_tpid);
+}
+
+/// A frame's header in a block of this process's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) len: u32,
+    pub(super) wire_len: u32,
+    pub(super) status: u32,
+    pub(super) tci: u32,
+    pub(super) tpid: u16,
+    /// From this header to the next.
+    pub(super) next: u32,
+}
+
+impl Header {
+    /// `None` when it is not within the block.
+    pub(super) fn write(self, block: &mut [u8], at: usize) -> Option<()> {
+        let header = block.get_mut(at..)?.first_chunk_mut::<HEADER>()?;
+        let words = [
+            (field::NEXT, self.next),
+            (field::LEN, self.len),
+            (field::WIRE_LEN, self.wire_len),
+            (field::STATUS, self.status),
+            (field::TCI, self.tci),
+        ];
+        for (at, word) in words {
+            *header.get_mut(at..)?.first_chunk_mut()? = word.to_ne_bytes();
+        }
+        for (at, half) in [(field::MAC, MAC as u16), (field::TPID, self.tpid)] {
+            *header.get_mut(at..)?.first_chunk_mut()? = half.to_ne_bytes();
+        }
+        Some(())
     }
 }
 
@@ -138,16 +200,15 @@ struct Captured {
 
 impl Captured {
     fn parse(block: &[u8], header: usize) -> Option<Captured> {
-        const TAG_FIELDS: usize = offset_of!(libc::tpacket3_hdr, hv1);
         let octets = block.get(header..)?;
         let word = |at| u32_at(octets, at);
         let half = |at| u16_at(octets, at);
-        let mac = usize::from(half(offset_of!(libc::tpacket3_hdr, tp_mac))?);
-        let len = word(offset_of!(libc::tpacket3_hdr, tp_snaplen))? as usize;
+        let mac = usize::from(half(field::MAC)?);
+        let len = word(field::LEN)? as usize;
         octets.get(mac..)?.get(..len)?;
-        let status = word(offset_of!(libc::tpacket3_hdr, tp_status))?;
-        let tci = word(TAG_FIELDS + offset_of!(libc::tpacket_hdr_variant1, tp_vlan_tci))?;
-        let tpid = half(TAG_FIELDS + offset_of!(libc::tpacket_hdr_variant1, tp_vlan_tpid))?;
+        let status = word(field::STATUS)?;
+        let tci = word(field::TCI)?;
+        let tpid = half(field::TPID)?;
         let tpid = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { tpid } else { ethertype::VLAN };
         let tag = (status & libc::TP_STATUS_VLAN_VALID != 0).then(|| {
             let ([a, b], [c, d]) = (tpid.to_be_bytes(), (tci as u16).to_be_bytes());
@@ -157,7 +218,7 @@ impl Captured {
         Some(Captured {
             start: header + mac,
             len,
-            wire_len: word(offset_of!(libc::tpacket3_hdr, tp_len))?,
+            wire_len: word(field::WIRE_LEN)?,
             tag,
             offload: offload.and_then(Offload::parse).unwrap_or_default(),
         })

@@ -1,7 +1,8 @@
 //! System calls of packet sockets.
 
+use super::queue::{self, Queue};
 use super::ring::{BLOCK, Ring};
-use super::{Fanout, OpenError, Options, Statistics};
+use super::{Fanout, Handover, OpenError, Options, Source, Statistics};
 use libc::{c_int, c_uint, c_ushort};
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, LinkType, Verdict};
@@ -18,6 +19,7 @@ use std::array;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 /// `struct virtio_net_hdr`, in front of each frame that is sent, of zeros: nothing is left to the kernel to do.
 pub(super) const VNET: usize = 10;
@@ -40,8 +42,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// A socket on the interface, with its ring.
-    pub(super) fn open(name: &str, options: &Options) -> Result<(Socket, Ring), OpenError> {
+    /// A socket on the interface, and where its frames are.
+    pub(super) fn open(name: &str, options: &Options) -> Result<(Socket, Source), OpenError> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Without a protocol it gets nothing until it is bound.
         let packets = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
@@ -57,9 +59,17 @@ impl Socket {
         }
         // A smaller one will do, too.
         let _ = set_socket_send_buffer_size_force(&socket.packets, SEND_BUFFER);
-        let ring = socket.make_ring(options)?;
+        let source = match options.handover {
+            Handover::Blocks { timeout } => Source::Ring(socket.make_ring(options.memory, timeout)?),
+            Handover::Frames => {
+                socket.set(libc::PACKET_AUXDATA, &1_i32)?;
+                queue::prepare(socket.packets.as_fd(), options.memory)
+                    .map_err(|e| OpenError::new("a receive queue cannot be had", e))?;
+                Source::Queue(Queue::new())
+            }
+        };
         socket.join(name, index as c_int, options)?;
-        Ok((socket, ring))
+        Ok((socket, source))
     }
 
     fn watched(packets: OwnedFd) -> rustix::io::Result<Socket> {
@@ -73,8 +83,8 @@ impl Socket {
         Ok(Socket { packets, links, poll })
     }
 
-    fn make_ring(&self, options: &Options) -> Result<Ring, OpenError> {
-        let blocks = (options.ring / BLOCK).max(2);
+    fn make_ring(&self, octets: usize, timeout: Duration) -> Result<Ring, OpenError> {
+        let blocks = (octets / BLOCK).max(2);
         let describe =
             |e| OpenError::new(format!("a receive ring of {} octets cannot be had", blocks * BLOCK), e);
         let count = c_uint::try_from(blocks).map_err(|_| describe(Errno::NOMEM))?;
@@ -84,9 +94,7 @@ impl Socket {
             tp_block_nr: count,
             tp_frame_size: NOMINAL_FRAME as c_uint,
             tp_frame_nr: count.checked_mul(per_block).ok_or_else(|| describe(Errno::NOMEM))?,
-            tp_retire_blk_tov: c_uint::try_from(options.block_timeout.as_millis())
-                .unwrap_or(c_uint::MAX)
-                .max(1),
+            tp_retire_blk_tov: c_uint::try_from(timeout.as_millis()).unwrap_or(c_uint::MAX).max(1),
             tp_sizeof_priv: 0,
             tp_feature_req_word: 0,
         };
@@ -202,20 +210,12 @@ impl Socket {
 
     /// Whether there is an interface, be it up or down. To be asked when there are no frames, for waits to last.
     pub(super) fn has_interface(&self) -> io::Result<bool> {
-        let mut changed = false;
         let mut unread = [0; 1];
-        loop {
-            match recv(&self.links, &mut unread, RecvFlags::empty()) {
-                Ok(_) | Err(Errno::NOBUFS) => changed = true,
-                Err(Errno::INTR) => {}
-                Err(_) => break, // there are no more
-            }
-        }
-        match socket_error(&self.packets)? {
-            Ok(()) if !changed => return Ok(true),
-            Ok(()) | Err(Errno::NETDOWN) => {}
-            Err(e) => return Err(e.into()),
-        }
+        while let Ok(_) | Err(Errno::NOBUFS | Errno::INTR) =
+            recv(&self.links, &mut unread, RecvFlags::empty())
+        {}
+        // That it went down, or that the kernel cannot tell how a frame is to be split, which is lost then.
+        let _ = socket_error(&self.packets)?;
         Ok(self.bound()?.0 > 0)
     }
 
@@ -243,6 +243,11 @@ impl Socket {
             rest = rest.get_mut(done..).unwrap_or_default();
         }
         (sent, forwarded().count() - sent)
+    }
+
+    /// What frames are received from.
+    pub(super) fn packets(&self) -> BorrowedFd<'_> {
+        self.packets.as_fd()
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {

@@ -72,6 +72,31 @@ fn read(mut block: Vec<u8>, scratch: usize) -> Vec<Vec<(Vec<u8>, u32)>> {
     bursts
 }
 
+#[test]
+fn a_block_of_this_process_is_as_one_of_the_kernels() {
+    let tagged = Written { tag: Some((Some(0x88a8), 7)), wire_len: 99, ..plain((0..60).collect()) };
+    let packets = [plain(vec![1; 60]), tagged, of_several(350)];
+    let mut own = vec![0; BLOCK];
+    let mut at = FIRST;
+    for packet in &packets {
+        let (len, wire_len) = (packet.data.len() as u32, packet.wire_len.max(packet.data.len() as u32));
+        let (tpid, tci) = packet.tag.map_or((0, 0), |(tpid, tci)| (tpid.unwrap(), tci.into()));
+        let status = if packet.tag.is_some() { 1 << 4 | 1 << 6 } else { 0 };
+        Header { len, wire_len, status, tci, tpid, next: 1024 }.write(&mut own, at).unwrap();
+        put(&mut own, at + 92, &packet.data);
+        let offload = packet.offload;
+        put(&mut own, at + 82, &[offload.needs_sum.into(), offload.kind]);
+        for (place, half) in [(86, offload.size), (88, offload.sum_start), (90, offload.sum_offset)] {
+            put(&mut own, at + place, &half.to_ne_bytes());
+        }
+        at += 1024;
+    }
+    Reader::announce(&mut own, 3).unwrap();
+    assert_eq!(read(own, BLOCK), read(block(&packets), BLOCK));
+    let header = Header { len: 0, wire_len: 0, status: 0, tci: 0, tpid: 0, next: 0 };
+    assert_eq!(header.write(&mut [0; 47], 0), None);
+}
+
 fn plain(data: Vec<u8>) -> Written {
     Written { data, ..Written::default() }
 }
