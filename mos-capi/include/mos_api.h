@@ -75,10 +75,9 @@
  *   Interfaces are read and written by packet sockets, which takes the right CAP_NET_RAW, and are promiscuous as long
  *   as a context has them. Packets are as they are on the wire: VLAN tags are in their places, checksums that were left
  *   to a network card are made, and what the kernel has put together of several packets, or has left to a card to
- *   split, is split. What this machine itself sends by an interface is seen only where that has no partner. With
- *   little traffic each packet takes one to two milliseconds longer: the kernel hands them over in batches. The machine
- *   should have no address on an interface that has a partner, or it answers, too. An interface that is down is one
- *   without traffic.
+ *   split, is split. What this machine itself sends by an interface is seen only where that has no partner, and
+ *   packets of such a one come in batches, about a millisecond late. The machine should have no address on an interface
+ *   that has a partner, or it answers, too. An interface that is down is one without traffic.
  *   TAP devices are made when they are not there, which takes the right to administer the network.
  *   Of both kinds, the first context made has all devices; others get no packets, but their timers run. The clock is
  *   the system's when the process first asked, and steady from there on: timers fire whether packets come or not.

@@ -137,7 +137,8 @@ impl Live {
 fn open_device(kind: Kind, name: &str, is_alone: bool) -> Result<Device, Failure> {
     Ok(match kind {
         Kind::AfPacket => {
-            let options = Options { outgoing: is_alone, ..Options::default() };
+            let options =
+                if is_alone { Options { outgoing: true, ..Options::default() } } else { Options::inline() };
             let opened = AfPacket::open(name, &options);
             Box::new(opened.map_err(|e| (Errno::from(e.io()), e.to_string()))?)
         }
