@@ -4,7 +4,7 @@
 //! place. A header that needs the place of another one gets it: connections of the earlier one have none from then on.
 //!
 //! # Invariants
-//! 1. A place holds what it held for every connection whose number is not below [`Neighbour::since`].
+//! 1. A place holds what it held for every connection whose number is not below its `since`.
 
 use crate::inject::Encapsulation;
 use crate::memory::Memory;
