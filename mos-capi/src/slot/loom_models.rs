@@ -218,6 +218,25 @@ fn who_joins_returns_when_another_destroys_it() {
 }
 
 #[test]
+fn who_waits_for_a_context_does_not_wait_for_the_next_one() {
+    model(Some(2), || {
+        let slot = claim(CPU).unwrap();
+        slot.go_live(1);
+        let epoch = slot.epoch();
+        let joining = thread::spawn(move || slot.join(epoch));
+        assert!(slot.stop());
+        slot.finish(());
+        for _ in 1..SLOTS {
+            claim(CPU).unwrap().give_up();
+        }
+        let next = claim(CPU).unwrap();
+        assert!(ptr::eq(next, slot), "all others had their turn");
+        next.go_live(1);
+        assert_eq!(joining.join().unwrap(), None);
+    });
+}
+
+#[test]
 fn who_reads_hears_that_it_is_to_end() {
     model(Some(3), || {
         let slot = claim(CPU).unwrap();
