@@ -101,17 +101,29 @@ pub extern "C" fn mtcp_reset_conn(mctx: Mctx, sock: c_int) -> c_int {
     entry(-1, || {
         in_callback(mctx, |context| {
             let socket = socket_in(context, sock)?;
-            if context.monitor_at(socket)?.kind()? != SocketKind::Active {
-                return Err(Errno::NOTSOCK);
-            }
-            reset(context, socket).map_err(|error| match error {
-                // The socket is there, so it is the connection that is not.
-                ResetError::Socket(SocketError::NoSocket) => Errno::NOTCONN,
-                _ => told(&error, error.into()),
-            })?;
+            reset_here(context, socket)?;
             Ok(0)
         })
     })
+}
+
+/// Resets the connection of a socket from inside a callback.
+///
+/// # Errors
+/// `ENOTSOCK` for other sockets; those of [`not_reset`].
+pub(crate) fn reset_here(context: &mut Context<'_, CApp>, socket: SocketId) -> Answer<()> {
+    if context.monitor_at(socket)?.kind()? != SocketKind::Active {
+        return Err(Errno::NOTSOCK);
+    }
+    reset(context, socket).map_err(|e| told(&e, not_reset(e)))
+}
+
+/// Why the connection of a socket that is there was not reset.
+pub(crate) fn not_reset(error: ResetError) -> Errno {
+    match error {
+        ResetError::Socket(SocketError::NoSocket) => Errno::NOTCONN,
+        _ => error.into(),
+    }
 }
 
 /// With the link header of the packet in flight, if that is one of the connection.

@@ -5,8 +5,9 @@ use crate::abi::ext::{MOS_WAY_BACK, MOS_WAY_IP, MOS_WAY_PORT};
 use crate::current::{control, find, with};
 use crate::errno::Errno;
 use crate::ffi::{Answer, entry, socket_in};
+use crate::send::{not_reset, reset_here};
 use libc::{c_int, c_void, size_t};
-use mos_flow::{Control, InjectError, LinkType, ResetError, SocketError, SocketId, SocketKind, Way};
+use mos_flow::{Control, LinkType, SocketId, SocketKind, Way};
 use std::slice;
 
 /// The longest packet: what its length field can tell, and link headers.
@@ -41,7 +42,7 @@ pub unsafe extern "C" fn mos_send(mctx: Mctx, way: c_int, packet: *const c_void,
 }
 
 fn send(control: &mut Control<'_, crate::app::CApp>, way: Way, link: LinkType, packet: &[u8]) -> Answer<()> {
-    control.send_frame(way, link, packet).map_err(refused)
+    Ok(control.send_frame(way, link, packet)?)
 }
 
 /// Where a packet is to go, and what its first header is.
@@ -54,15 +55,6 @@ fn way_of(way: c_int) -> Answer<(Way, LinkType)> {
     Ok((if way & MOS_WAY_BACK == 0 { Way::Along(port) } else { Way::Back(port) }, link))
 }
 
-/// What a packet that cannot be made is refused with.
-fn refused(error: InjectError) -> Errno {
-    match error {
-        InjectError::NoRoom => Errno::NOBUFS,
-        InjectError::TooLong => Errno::MSGSIZE,
-        _ => Errno::OPNOTSUPP,
-    }
-}
-
 /// See `mos_ext.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mos_reset(mctx: Mctx, sock: c_int) -> c_int {
@@ -71,10 +63,7 @@ pub extern "C" fn mos_reset(mctx: Mctx, sock: c_int) -> c_int {
         // In a callback for this connection the packet in flight shows the headers before IP, and the way.
         let direct = with(slot, |context| {
             let socket = socket_in(context, sock)?;
-            if context.socket() == socket {
-                return context.reset().map_err(not_reset);
-            }
-            reset(&mut context.control(), socket)
+            reset_here(context, socket)
         });
         direct.unwrap_or_else(|| {
             control(slot, move |desk| {
@@ -92,16 +81,6 @@ fn reset(control: &mut Control<'_, crate::app::CApp>, socket: SocketId) -> Answe
         return Err(Errno::NOTSOCK);
     }
     control.reset(socket).map_err(not_reset)
-}
-
-fn not_reset(error: ResetError) -> Errno {
-    match error {
-        // The descriptor is good: its connection has ended.
-        ResetError::Socket(SocketError::NoSocket) => Errno::NOTCONN,
-        ResetError::Socket(error) => error.into(),
-        ResetError::Inject(error) => refused(error),
-        _ => Errno::OPNOTSUPP,
-    }
 }
 
 #[cfg(test)]
