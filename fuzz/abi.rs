@@ -422,7 +422,7 @@ mod tests {
     const REFUSE: [&str; 3] = ["mtcp_set_debug_string", "mtcp_get_debug_string", "mtcp_core_affinitize"];
 
     #[test]
-    fn every_function_is_called_and_succeeds_and_fails() {
+    fn every_function_is_called_and_succeeds() {
         let mut word = 1_u32;
         let mut random = || {
             word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -394,7 +394,8 @@ struct pkt_ctx {
 /*
  * Copies the packet in flight. [callback] The pointers lead into the copy, which stays until the callback returns or
  * calls this function again. side is not looked at.
- * 0, or -1 with EACCES, EPERM, EBADF, EFAULT (NULL), ENODATA (no packet: new data, an end, an error found after the burst, a timer).
+ * 0, or -1 with EACCES, EPERM, EBADF, EFAULT (NULL), ENODATA (no packet: new data, an end, an error
+ * found after the burst, a timer).
  */
 int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *p);
 
@@ -438,8 +439,8 @@ void mtcp_clonepkt(struct pkt_info *to, unsigned char *frame, struct pkt_info *f
  * Ethernet, or with another option than MOS_OVERWRITE; MOS_IP_HDR of IPv6), EINVAL (a part of TCP when the packet is
  * not TCP), EOPNOTSUPP (the length of a header), EINVAL (the place is outside of the part), EFAULT (data is NULL and
  * datalen is not 0), EINVAL (another IP version, header length or protocol, or TCP data offset; octets for a packet
- * that has no payload), EALREADY (octets there, or behind, were forwarded before: drop the packet or let it pass), ENOBUFS (too
- * many changes that are not acknowledged, or too many such connections: drop the packet, it will come again), EMSGSIZE (it
+ * that has no payload), EALREADY (octets there, or behind, were forwarded before: drop the packet or let it pass),
+ * ENOBUFS (too many changes that are not acknowledged, or too many such connections: drop the packet, it will come again), EMSGSIZE (it
  * would be longer than a packet can be), EOPNOTSUPP (the packet cannot be changed: it came in fragments or lies in a
  * tunnel, or it is that of MOS_ON_ERROR; or its length cannot: not in MOS_HK_SND, no connection that takes it, a SYN or
  * RST, the receiver's octets are not kept, the capture cut it). mos_last_error() says which.

@@ -248,7 +248,8 @@ fn lasting(word: &str) -> *mut c_char {
     words.get(at).map_or(ptr::null_mut(), |w| w.as_ptr().cast_mut())
 }
 
-/// Whether there is memory for an engine with these limits, and `besides` octets for its thread. Arrays that cannot be reserved would end the process.
+/// Whether there is memory for an engine with these limits, and `besides` octets for its thread. Arrays that cannot be
+/// reserved would end the process.
 ///
 /// # Errors
 /// `ENOMEM`.

@@ -18,7 +18,8 @@ use std::slice;
 pub(crate) type Answer<T> = Result<T, Errno>;
 
 /// Runs the body of an entry. On failure `errno` is set and `failed` returned, and the last sentence is that of this
-/// failure, if the body told one; on success `errno` is as it was. A panic, which would be a defect of this library, stops here and becomes `EIO`.
+/// failure, if the body told one; on success `errno` is as it was. A panic, which would be a
+/// defect of this library, stops here and becomes `EIO`.
 pub(crate) fn entry<T: Copy>(failed: T, body: impl FnOnce() -> Answer<T>) -> T {
     entry_or(failed, || body().map_err(|errno| (failed, errno)))
 }

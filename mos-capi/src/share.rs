@@ -1,7 +1,7 @@
 //! How contexts share captures: each reads all of them, and takes the packets of its own connections.
 //!
-//! They begin together. The contexts that exist when the first of them begins to read are numbered by their cores, and number n of them takes what the hash of
-//! network cards gives queue n. What they do not take is taken by nobody else, so that nothing is lost and nothing seen
+//! They begin together. The contexts that exist when the first of them begins to read are numbered by their cores, and
+//! number n of them takes what the hash of network cards gives queue n. What they do not take is taken by nobody else, so that nothing is lost and nothing seen
 //! twice: contexts that are made later get nothing, until all of these have ended.
 
 use crate::lock::lock;

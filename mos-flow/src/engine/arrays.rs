@@ -3,6 +3,7 @@
 use super::SCRATCH;
 use crate::alias::Alias;
 use crate::buffers::StreamBuffer;
+#[cfg(feature = "alloc")]
 use crate::config::Config;
 use crate::defrag::DefragArrays;
 use crate::flow::{Flow, Live};
@@ -14,7 +15,9 @@ use crate::overlap::SegmentQueue;
 use crate::shift::ShiftMap;
 use crate::slab::{Id, Slot};
 use crate::socket::{MonitorFilters, Socket};
-use crate::table::{Bucket, Table};
+use crate::table::Bucket;
+#[cfg(feature = "alloc")]
+use crate::table::Table;
 use crate::timer::Link;
 use crate::wait::Wait;
 use core::fmt;
