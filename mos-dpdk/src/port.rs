@@ -63,6 +63,51 @@ impl From<io::Error> for PortError {
     }
 }
 
+/// What became of a port's frames since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames that came from the device or file, before any were split.
+    pub received: u64,
+    /// Frames that were lost before they could be received: there was no room for them.
+    pub dropped: u64,
+    /// Frames that were handed to the device or file.
+    pub sent: u64,
+    /// Frames that the device did not take: it was down, had no room, or they were cut or too large. They are lost, as on any
+    /// wire.
+    pub refused: u64,
+}
+
+/// Where the times of frames come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timestamps {
+    /// From [`crate::clock`], when a burst is received.
+    Clock,
+    /// From the file, or from a device that replays one.
+    File,
+}
+
+/// How a port came by its part of the frames, when several share a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// It has all of them.
+    Alone,
+    /// The device deals out whole connections by [`crate::rss`], but for fragments and what is in tunnels: those may be anywhere.
+    ByHash,
+    /// By some other rule.
+    Otherwise,
+}
+
+/// What a port can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Where times come from.
+    pub timestamps: Timestamps,
+    /// Which frames come in.
+    pub spread: Spread,
+    /// Received frames that nobody changed are sent on without a copy, by ports of the same kind.
+    pub zero_copy: bool,
+}
+
 /// A source and sink of frames.
 ///
 /// Received frames are lent to a closure: the port's buffers are given back when it returns, so that no frame can be
@@ -88,10 +133,43 @@ pub trait Port {
         Ok(())
     }
 
-    /// What becomes readable when frames come; `None` for a port that has no need to be waited for. A port that is waited for
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What became of frames so far.
+    fn statistics(&self) -> Statistics;
+
+    /// What becomes readable when frames come; `None` for a port that has no need to be waited for, or cannot be. A port that is waited for
     /// stamps its frames by [`crate::clock`].
     #[cfg(unix)]
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+}
+
+impl<P: Port + ?Sized> Port for Box<P> {
+    fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
+        (**self).receive(deliver)
+    }
+
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError> {
+        (**self).transmit(frames)
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        (**self).flush()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn statistics(&self) -> Statistics {
+        (**self).statistics()
+    }
+
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        (**self).descriptor()
     }
 }

@@ -15,7 +15,8 @@ mod support;
 
 use host::{CLIENT, Host, SERVER};
 use mos_dpdk::Bridge;
-use mos_dpdk::port::af_packet::{AfPacket, Options, Statistics};
+use mos_dpdk::port::af_packet::{AfPacket, Options};
+use mos_dpdk::port::{Port as _, Statistics};
 use mos_flow::{Config, Context, DropReason, Engine, Event, Hook, Side, SocketKind};
 use server::Server;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -132,7 +133,7 @@ fn bridge(options: Options) -> JoinHandle<Done> {
     std::thread::spawn(move || {
         bridge.run(&AtomicBool::new(false)).unwrap();
         let (left, right) = bridge.ports();
-        let statistics = [left, right].map(|port| port.statistics().unwrap());
+        let statistics = [left, right].map(|port| port.statistics());
         let (engine, seen) = bridge.into_parts();
         (engine, seen, statistics)
     })

@@ -58,7 +58,7 @@ impl Traffic {
             let open = |name| AfPacket::open(name, &Options::inline());
             let bridge = self.run_between([left, right], [open(left)?, open(right)?], engine, app)?;
             let (left, right) = bridge.ports();
-            eprintln!("{:?} {:?}", left.inner().statistics()?, right.inner().statistics()?);
+            eprintln!("{:?} {:?}", left.inner().statistics(), right.inner().statistics());
             bridge.into_parts()
         } else if let Some(capture) = &self.capture {
             let source = Impaired::new(PcapSource::open(capture)?, self.impair, self.seed);

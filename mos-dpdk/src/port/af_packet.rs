@@ -21,7 +21,7 @@ mod ring;
 mod socket;
 mod split;
 
-use super::{Port, PortError, Received};
+use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::clock;
 use block::{Piece, Place, Reader};
 use mos_flow::Frame;
@@ -100,18 +100,6 @@ pub struct Fanout {
     pub defrag: bool,
 }
 
-/// What became of frames since the port was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Frames that the kernel handed over, before any were split.
-    pub received: u64,
-    /// Frames that the kernel dropped as the ring was full.
-    pub dropped: u64,
-    /// Frames that the interface did not take: it was down, had no room, or they were cut or too large. They are lost, as on any
-    /// wire.
-    pub refused: u64,
-}
-
 /// Why an interface cannot be listened to.
 #[derive(Debug)]
 pub struct OpenError {
@@ -188,6 +176,7 @@ pub struct AfPacket {
     handover: Handover,
     /// It was removed; what had come before may still be delivered.
     removed: bool,
+    spread: Spread,
     statistics: Cell<Statistics>,
 }
 
@@ -207,6 +196,7 @@ impl AfPacket {
             scratch: vec![0; SCRATCH],
             handover: options.handover,
             removed: false,
+            spread: if options.fanout.is_some() { Spread::Otherwise } else { Spread::Alone },
             statistics: Cell::default(),
         })
     }
@@ -214,17 +204,6 @@ impl AfPacket {
     /// The interface's name.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// What became of frames so far.
-    ///
-    /// # Errors
-    /// That of the operating system.
-    pub fn statistics(&self) -> io::Result<Statistics> {
-        let mut statistics = self.statistics.get();
-        self.socket.count(&mut statistics)?;
-        self.statistics.set(statistics);
-        Ok(statistics)
     }
 
     /// There are no frames, for now or for ever.
@@ -281,8 +260,21 @@ impl Port for AfPacket {
             all += sent;
             let statistics = self.statistics.get_mut();
             statistics.refused += refused as u64;
+            statistics.sent += sent as u64;
         }
         Ok(all)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { timestamps: Timestamps::Clock, spread: self.spread, zero_copy: false }
+    }
+
+    fn statistics(&self) -> Statistics {
+        let mut statistics = self.statistics.get();
+        // What the kernel does not tell now, it tells the next time.
+        let _ = self.socket.count(&mut statistics);
+        self.statistics.set(statistics);
+        statistics
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

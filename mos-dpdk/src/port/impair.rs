@@ -1,6 +1,6 @@
 //! A bad network on purpose: an adaptor that loses, duplicates and reorders the frames that a port receives, by a seed.
 
-use super::{Port, PortError, Received};
+use super::{Capabilities, Port, PortError, Received, Statistics};
 use crate::clock;
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, Instant};
@@ -244,6 +244,14 @@ impl<P: Port> Port for Impaired<P> {
 
     fn flush(&mut self) -> Result<(), PortError> {
         self.inner.flush()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { zero_copy: false, ..self.inner.capabilities() }
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.inner.statistics()
     }
 
     #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! Ports in memory: a capture as the source, a list of frames as the sink.
 
-use super::{Port, PortError, Received};
+use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::capture::Capture;
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, Instant, Verdict};
@@ -45,5 +45,14 @@ impl Port for MemPort<'_> {
         let forwarded = frames.iter().filter(|f| f.verdict == Verdict::Forward);
         self.sent.extend(forwarded.map(|f| (f.time, f.data.to_vec())));
         Ok(self.sent.len() - before)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false }
+    }
+
+    fn statistics(&self) -> Statistics {
+        let (received, sent) = (self.next as u64, self.sent.len() as u64);
+        Statistics { received, sent, ..Statistics::default() }
     }
 }

@@ -1,6 +1,6 @@
 //! Ports over capture files: one that reads, one that writes.
 
-use super::{Port, PortError, Received};
+use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::capture::{CaptureError, CaptureReader, CaptureWriter};
 use mos_flow::wire::ethernet::ethertype;
 use mos_flow::{Frame, LinkType, Verdict};
@@ -12,7 +12,12 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct PcapSource {
     reader: CaptureReader<File>,
+    received: u64,
 }
+
+/// Of files: all that there is, by its own time.
+const FILE: Capabilities =
+    Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false };
 
 impl PcapSource {
     /// A port that reads the capture `path`.
@@ -20,7 +25,7 @@ impl PcapSource {
     /// # Errors
     /// When the file cannot be read or is no capture.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        Ok(PcapSource { reader: CaptureReader::open(path)? })
+        Ok(PcapSource { reader: CaptureReader::open(path)?, received: 0 })
     }
 
     /// Octets of the file taken in so far.
@@ -33,12 +38,23 @@ impl Port for PcapSource {
     fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
         match self.reader.read_burst(deliver)? {
             0 => Ok(Received::End),
-            n => Ok(Received::Frames(n)),
+            n => {
+                self.received += n as u64;
+                Ok(Received::Frames(n))
+            }
         }
     }
 
     fn transmit(&mut self, _frames: &[Frame<'_>]) -> Result<usize, PortError> {
         Ok(0)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        FILE
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics { received: self.received, ..Statistics::default() }
     }
 }
 
@@ -51,6 +67,7 @@ pub struct PcapSink {
     writer: CaptureWriter<BufWriter<File>>,
     /// Of the file, once a frame was there, be it a dropped one.
     link: Option<LinkType>,
+    statistics: Statistics,
     /// A frame with its new link header.
     headed: Vec<u8>,
 }
@@ -62,7 +79,7 @@ impl PcapSink {
     /// When the file cannot be written.
     pub fn create(path: &Path) -> Result<Self, PortError> {
         let writer = CaptureWriter::new(BufWriter::new(File::create(path)?));
-        Ok(PcapSink { writer, link: None, headed: Vec::new() })
+        Ok(PcapSink { writer, link: None, statistics: Statistics::default(), headed: Vec::new() })
     }
 
     /// Writes an IP packet, behind a link header if the file has them. Returns whether it could.
@@ -94,21 +111,30 @@ impl Port for PcapSink {
     }
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError> {
-        let mut sent = 0;
+        let (mut sent, mut refused) = (0, 0_usize);
         self.link = self.link.or_else(|| frames.first().map(|f| f.link));
         for frame in frames.iter().filter(|f| f.verdict == Verdict::Forward) {
-            if frame.link == LinkType::RawIp {
-                sent += usize::from(self.write_bare(frame)?);
-            } else {
-                self.writer.write(frame)?;
-                sent += 1;
-            }
+            let is_written = match frame.link {
+                LinkType::RawIp => self.write_bare(frame)?,
+                _ => self.writer.write(frame).map(|()| true)?,
+            };
+            *(if is_written { &mut sent } else { &mut refused }) += 1;
         }
+        self.statistics.sent += sent as u64;
+        self.statistics.refused += refused as u64;
         Ok(sent)
     }
 
     fn flush(&mut self) -> Result<(), PortError> {
         Ok(self.writer.flush()?)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        FILE
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.statistics
     }
 }
 

@@ -3,7 +3,7 @@
 //! The kernel segments and sums up what it sends itself, as no offload is asked for: frames are those of a wire, of the
 //! interface's MTU. The interface may be moved to another network namespace while the port is open.
 
-use super::{Port, PortError, Received};
+use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::clock;
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, LinkType, Verdict};
@@ -46,7 +46,7 @@ pub struct Tap {
     name: String,
     /// Frames of a burst, one behind the other.
     buffer: Vec<u8>,
-    refused: u64,
+    statistics: Statistics,
 }
 
 impl Tap {
@@ -74,17 +74,17 @@ impl Tap {
         unsafe { ioctl(&device, set) }?;
         let name = request.name.split(|octet| *octet == 0).next().unwrap_or_default();
         let name = String::from_utf8_lossy(name).into_owned();
-        Ok(Tap { device, name, buffer: vec![0; BURST * ORDINARY + LARGEST], refused: 0 })
+        Ok(Tap {
+            device,
+            name,
+            buffer: vec![0; BURST * ORDINARY + LARGEST],
+            statistics: Statistics::default(),
+        })
     }
 
     /// The interface's name.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Frames that the interface did not take: it was down, or had no room. They are lost, as on any wire.
-    pub fn refused(&self) -> u64 {
-        self.refused
     }
 
     /// Reads one frame to the place from `start` on; `None` when none is there.
@@ -125,6 +125,7 @@ impl Port for Tap {
             let _ = frames.push(Frame::ethernet(time, data)); // as many as there are ends
             start = end;
         }
+        self.statistics.received += frames.len() as u64;
         if !frames.is_empty() {
             deliver(&mut frames);
         }
@@ -142,15 +143,24 @@ impl Port for Tap {
         for frame in frames.iter().filter(|f| f.verdict == Verdict::Forward) {
             // What does not begin with an Ethernet header would be taken for one.
             if frame.link != LinkType::Ethernet {
-                self.refused += 1;
+                self.statistics.refused += 1;
                 continue;
             }
             match self.device.write(frame.data) {
                 Ok(len) if len == frame.data.len() => sent += 1,
-                _ => self.refused += 1,
+                _ => self.statistics.refused += 1,
             }
         }
+        self.statistics.sent += sent as u64;
         Ok(sent)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { timestamps: Timestamps::Clock, spread: Spread::Alone, zero_copy: false }
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.statistics
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
