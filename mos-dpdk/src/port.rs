@@ -63,6 +63,43 @@ impl From<io::Error> for PortError {
     }
 }
 
+/// Why a device cannot be opened: a sentence, and what the operating system said.
+#[derive(Debug)]
+pub struct OpenError {
+    sentence: String,
+    source: io::Error,
+}
+
+impl OpenError {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn new(sentence: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        OpenError { sentence: sentence.into(), source: source.into() }
+    }
+
+    /// What the operating system said.
+    pub fn io(&self) -> &io::Error {
+        &self.source
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.sentence, crate::sentence(&self.source))
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl From<OpenError> for PortError {
+    fn from(e: OpenError) -> Self {
+        PortError::Io(io::Error::new(e.source.kind(), e))
+    }
+}
+
 /// What became of a port's frames since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {

@@ -21,18 +21,15 @@ mod ring;
 mod socket;
 mod split;
 
-use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
+use super::{Capabilities, OpenError, Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::clock;
 use block::{Piece, Place, Reader};
 use mos_flow::Frame;
 use mos_flow::engine::BURST;
 use queue::Queue;
 use ring::Ring;
-use rustix::io::Errno;
 use socket::Socket;
 use std::cell::Cell;
-use std::fmt;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -98,46 +95,6 @@ pub struct Fanout {
     /// The kernel reassembles IPv4 fragments first, so that they are the port's that has the rest of the connection. What is
     /// reassembled may be too large to be forwarded.
     pub defrag: bool,
-}
-
-/// Why an interface cannot be listened to.
-#[derive(Debug)]
-pub struct OpenError {
-    sentence: String,
-    source: io::Error,
-}
-
-impl OpenError {
-    fn new(sentence: impl Into<String>, source: Errno) -> Self {
-        OpenError { sentence: sentence.into(), source: source.into() }
-    }
-
-    fn errno(&self) -> Errno {
-        Errno::from_io_error(&self.source).unwrap_or(Errno::IO)
-    }
-
-    /// What the operating system said.
-    pub fn io(&self) -> &io::Error {
-        &self.source
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.sentence, self.source)
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
-impl From<OpenError> for PortError {
-    fn from(e: OpenError) -> Self {
-        PortError::Io(io::Error::new(e.source.kind(), e))
-    }
 }
 
 /// Where frames are that have come.

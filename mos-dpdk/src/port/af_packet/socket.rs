@@ -98,7 +98,7 @@ impl Socket {
             tp_sizeof_priv: 0,
             tp_feature_req_word: 0,
         };
-        self.set(libc::PACKET_RX_RING, &request).map_err(|e| describe(e.errno()))?;
+        self.set(libc::PACKET_RX_RING, &request).map_err(|e| describe(errno_of(&e)))?;
         Ring::map(self.packets.as_fd(), blocks)
             .map_err(|e| describe(Errno::from_io_error(&e).unwrap_or(Errno::IO)))
     }
@@ -119,7 +119,7 @@ impl Socket {
                 let group = fanout.group;
                 OpenError::new(
                     format!("group {group} is in use on another interface or in another way"),
-                    e.errno(),
+                    errno_of(&e),
                 )
             })?;
             self.set_at(libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32)?;
@@ -265,6 +265,10 @@ fn word_of(fanout: Fanout, outgoing: bool) -> c_uint {
         kind |= libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     }
     c_uint::from(fanout.group) | kind << 16
+}
+
+fn errno_of(e: &OpenError) -> Errno {
+    Errno::from_io_error(e.io()).unwrap_or(Errno::IO)
 }
 
 fn answer(result: c_int) -> rustix::io::Result<()> {
