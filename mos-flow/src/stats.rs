@@ -3,11 +3,13 @@
 use crate::defrag::{DefragStats, FragmentDrop};
 use crate::event::Event;
 use crate::reason::{DropReason, Severity};
-use core::ops::{Index, IndexMut};
+use core::ops::{AddAssign, Index, IndexMut};
 use tcp_reasm::{Anomalies, Anomaly};
+use zerocopy::{FromBytes, Immutable, IntoBytes, transmute};
 
 /// One counter for each value of an enumeration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+#[repr(transparent)]
 pub struct Counters<const N: usize>([u64; N]);
 
 impl<const N: usize> Default for Counters<N> {
@@ -59,7 +61,8 @@ impl Counters<ANOMALIES> {
 }
 
 /// What an engine has seen and done since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+#[repr(C)] // of counters only, so that it is words to others
 pub struct Stats {
     /// Frames given to the engine.
     pub frames: u64,
@@ -173,7 +176,20 @@ const LOSSES: &[Loss] = &[
     ("clock_jump", Severity::Warning, "Timestamps jumped.", |s| s.clock_jumps),
 ];
 
+/// How many words [`Stats`] are.
+pub const WORDS: usize = size_of::<Stats>() / size_of::<u64>();
+
 impl Stats {
+    /// As words, for other threads.
+    pub fn words(&self) -> [u64; WORDS] {
+        transmute!(*self)
+    }
+
+    /// What [`Stats::words`] gave.
+    pub fn from_words(words: [u64; WORDS]) -> Stats {
+        transmute!(words)
+    }
+
     /// Every reason, anomaly and loss with its count, those that are zero included, always in the same order.
     pub fn counters(&self) -> impl Iterator<Item = Counter> + '_ {
         let drops = DropReason::ALL.iter().map(|r| Counter {
@@ -212,6 +228,17 @@ impl Stats {
     }
 }
 
+/// Of several engines: each counter is the sum. The most connections at once are so many at the most.
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Stats) {
+        let mut words = self.words();
+        for (word, more) in words.iter_mut().zip(other.words()) {
+            *word = word.saturating_add(more);
+        }
+        *self = Stats::from_words(words);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +256,17 @@ mod tests {
         let counted: std::vec::Vec<_> =
             all.iter().filter(|c| c.count > 0).map(|c| (c.symbol, c.count)).collect();
         assert_eq!(counted, [("orphan", 3), ("fin_ahead", 5), ("shed", 7)]);
+    }
+
+    #[test]
+    fn counters_add_up_and_survive_being_words() {
+        let mut one = Stats { frames: 2, shed_octets: 7, ..Stats::default() };
+        one.drops[DropReason::Orphan] = 3;
+        one.fragments.timed_out = 4;
+        assert_eq!(Stats::from_words(one.words()), one);
+        let mut sum = Stats { frames: u64::MAX - 1, octets: 1, ..one };
+        sum += one;
+        assert_eq!((sum.frames, sum.octets, sum.shed_octets), (u64::MAX, 1, 14));
+        assert_eq!((sum.drops[DropReason::Orphan], sum.fragments.timed_out), (6, 8));
     }
 }

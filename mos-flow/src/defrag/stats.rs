@@ -4,6 +4,7 @@ use super::FragmentPolicy;
 use crate::reason::Severity;
 use core::fmt;
 use core::ops::Index;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 macro_rules! fragment_drops {
     ($($name:ident => $symbol:literal, $severity:ident, $sentence:literal;)+) => {
@@ -86,7 +87,8 @@ pub enum Outcome {
 ///
 /// Each fragment has one outcome: `fragments = held + complete +` the sum of all `dropped`. Each datagram has one end:
 /// `opened = completed + killed + evicted + timed_out +` those that wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+#[repr(C)]
 pub struct DefragStats {
     /// Fragments given.
     pub fragments: u64,
@@ -122,7 +124,8 @@ impl DefragStats {
 }
 
 /// One counter for each [`FragmentDrop`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+#[repr(transparent)]
 pub struct Drops([u64; FragmentDrop::ALL.len()]);
 
 impl Drops {
