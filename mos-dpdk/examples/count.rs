@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p mos-dpdk --example count -- CAPTURE…`
 
-use mos_dpdk::Worker;
 use mos_dpdk::port::pcap::PcapSource;
+use mos_dpdk::{Links, Worker};
 use mos_flow::{Config, Context, Engine, Event, Hook, Side, SocketKind};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut engine = Engine::new(config)?;
         let socket = engine.open(SocketKind::Stream)?;
         engine.register(socket, Event::ConnEnd, Hook::Receiver, on_end, 0)?;
-        let mut worker = Worker::new(engine, counts, PcapSource::open(Path::new(&path))?);
+        let mut worker = Worker::new(engine, counts, Links::listen(PcapSource::open(Path::new(&path))?));
         worker.run()?;
         let mut engine;
         (engine, counts) = worker.into_parts();

@@ -385,12 +385,12 @@ const LINK_TYPES: &[(u16, LinkType)] = &[
     (229, LinkType::Ipv6),
 ];
 
-fn link_type(number: u16) -> LinkType {
+pub(crate) fn link_type(number: u16) -> LinkType {
     LINK_TYPES.iter().find(|(n, _)| *n == number).map_or(LinkType::Unknown(number), |(_, link)| *link)
 }
 
 /// The number of a link type; `None` for one that has none in captures.
-fn link_number(link: LinkType) -> Option<u16> {
+pub(crate) fn link_number(link: LinkType) -> Option<u16> {
     match link {
         LinkType::Unknown(number) => Some(number),
         _ => LINK_TYPES.iter().find(|(_, l)| *l == link).map(|(number, _)| *number),

@@ -5,15 +5,17 @@
 //!   [`capture`]  pcap and pcapng, read and written
 //!   [`clock`]    the time of ports that are not files
 //!   [`rss`]      which core a packet belongs to
-//!   [`worker`]   one core's loop: receive ► Engine::process_burst ► transmit
-//!   [`bridge`]   the same between two ports, in both directions
+//!   [`handoff`]  frames to the core that owns their connection
+//!   [`steer`]    which frames of a burst a core processes
+//!   [`links`]    one core's ports: receive ► Engine::process_burst ► transmit
+//!   [`worker`]   one core's loop over them
 //!   `mos`        the command: replay, streams, events, peek, bench
 //! ```
 //!
 //! A monitor over a capture file in ten lines:
 //!
 //! ```no_run
-//! use mos_dpdk::{Worker, port::pcap::PcapSource};
+//! use mos_dpdk::{Links, Worker, port::pcap::PcapSource};
 //! use mos_flow::{Config, Engine, Event, Hook, Side, SocketKind};
 //!
 //! let mut engine = Engine::<u64>::new(Config::default())?;
@@ -24,7 +26,8 @@
 //!         let _ = monitor.read_with(side, |_, data| *octets += data.len() as u64);
 //!     }
 //! }, 0)?;
-//! let mut worker = Worker::new(engine, 0, PcapSource::open("web.pcap".as_ref())?);
+//! let links = Links::listen(PcapSource::open("web.pcap".as_ref())?);
+//! let mut worker = Worker::new(engine, 0, links);
 //! worker.run()?;
 //! println!("{} octets of payload", worker.app);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -42,11 +45,15 @@ pub mod rss;
 
 pub mod port;
 
+pub mod handoff;
+
+pub mod steer;
+
+pub mod links;
+
 pub mod worker;
 
-pub mod bridge;
-
-pub use bridge::Bridge;
+pub use links::Links;
 pub use worker::Worker;
 
 /// What the operating system says, without the number that Rust puts behind it.

@@ -7,6 +7,8 @@ pub mod impair;
 
 pub mod mem;
 
+pub mod nothing;
+
 pub mod pcap;
 
 #[cfg(target_os = "linux")]

@@ -10,8 +10,8 @@
 //!    only. It need not be that of the connection that they belong to. A [`Splitter`] remembers the ports.
 //! 3. Of splitters that are shown the same frames in the same order, one for each share, exactly one takes each frame.
 
-use mos_flow::Frame;
 use mos_flow::wire::{Fragment, Packet, parse};
+use mos_flow::{Frame, LinkType};
 use std::net::{IpAddr, SocketAddr};
 
 /// The key, for network cards.
@@ -81,9 +81,29 @@ fn fold(octets: &[u8]) -> u16 {
 /// The hash of all input whose words come to `folded`: the key looks the same from every 16th bit on, and in each window of
 /// 32 bits twice.
 fn toeplitz(folded: u16) -> u32 {
-    let set = (0..u16::BITS).filter(|bit| folded & (0x8000 >> bit) != 0);
-    let half = set.fold(0, |hash, bit| hash ^ WORD.rotate_left(bit));
+    let [high, low] = folded.to_be_bytes();
+    let half = HIGH[usize::from(high)] ^ LOW[usize::from(low)];
     u32::from(half) << 16 | u32::from(half)
+}
+
+/// Of each octet, for the upper half of 16 bits and for the lower: the hash is linear.
+const HIGH: [u16; 256] = halves(0);
+const LOW: [u16; 256] = halves(u8::BITS);
+
+const fn halves(first_bit: u32) -> [u16; 256] {
+    let mut halves = [0; 256];
+    let mut octet = 0;
+    while octet < halves.len() {
+        let mut bit = 0;
+        while bit < u8::BITS {
+            if octet & (0x80 >> bit) != 0 {
+                halves[octet] ^= WORD.rotate_left(first_bit + bit);
+            }
+            bit += 1;
+        }
+        octet += 1;
+    }
+    halves
 }
 
 /// The part of one of several who read the same traffic.
@@ -108,45 +128,54 @@ const DATAGRAMS: usize = 64;
 
 /// What all fragments of a datagram have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Datagram {
+pub struct Datagram {
     addresses: ([u8; 16], [u8; 16]),
     network: u64,
     id: u32,
 }
 
-/// Tells which frames belong to a share. It is shown all of them.
-#[derive(Clone, Debug)]
-pub struct Splitter {
-    share: Share,
+/// What connection a frame belongs to, as a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashed {
+    /// It has none: not IP, or broken.
+    None,
+    /// That of its connection.
+    Known(u32),
+    /// It is a fragment that came before the first one of its datagram, which has the ports; the hash of its addresses.
+    Early(Datagram, u32),
+    /// It is the first fragment of a datagram, and has the hash of its connection.
+    First(Datagram, u32),
+}
+
+/// Tells the hash of frames in the order in which they come, fragments included.
+#[derive(Clone, Debug, Default)]
+pub struct Hashes {
     /// Datagrams whose first fragment came, with their hashes; the newest takes the place of the oldest.
     datagrams: Vec<(Datagram, u32)>,
     oldest: usize,
 }
 
-impl Splitter {
+impl Hashes {
     /// One that has seen nothing.
-    pub fn new(share: Share) -> Self {
-        Splitter { share, datagrams: Vec::with_capacity(DATAGRAMS), oldest: 0 }
+    pub fn new() -> Self {
+        Hashes { datagrams: Vec::with_capacity(DATAGRAMS), oldest: 0 }
     }
 
-    /// Whether a frame belongs to the share. Those that are not IP belong to number 0. Fragments go where their first one
-    /// went, and by their addresses when they come before it.
-    pub fn takes(&mut self, frame: &Frame<'_>) -> bool {
-        let Share { rank, of } = self.share;
-        of == 1 || queue(self.hash(frame).unwrap_or(0), of) == rank
-    }
-
-    fn hash(&mut self, frame: &Frame<'_>) -> Option<u32> {
-        let packet = parse(frame.link, frame.data).ok()?;
+    /// That of a frame.
+    pub fn of(&mut self, frame: &Frame<'_>) -> Hashed {
+        if let Some(folded) = fold_plain(frame) {
+            return Hashed::Known(toeplitz(folded));
+        }
+        let Ok(packet) = parse(frame.link, frame.data) else { return Hashed::None };
         let addresses = packet.addresses(frame.data);
         let folded = fold(&addresses.0) ^ fold(&addresses.1);
         let Some(Fragment { id, offset, .. }) = packet.fragment else {
-            return Some(toeplitz(folded ^ fold_ports(&packet, frame.data)));
+            return Hashed::Known(toeplitz(folded ^ fold_ports(&packet, frame.data)));
         };
         let datagram = Datagram { addresses, network: packet.network, id };
         if offset > 0 {
             let known = self.datagrams.iter().find(|known| known.0 == datagram);
-            return Some(known.map_or(toeplitz(folded), |known| known.1));
+            return known.map_or(Hashed::Early(datagram, toeplitz(folded)), |known| Hashed::Known(known.1));
         }
         let ports = match packet.segment_bytes(frame.data) {
             [a, b, c, d, ..] if matches!(packet.protocol, TCP | UDP) => fold(&[*a, *b, *c, *d]),
@@ -154,7 +183,7 @@ impl Splitter {
         };
         let hash = toeplitz(folded ^ ports);
         self.remember(datagram, hash);
-        Some(hash)
+        Hashed::First(datagram, hash)
     }
 
     fn remember(&mut self, datagram: Datagram, hash: u32) {
@@ -170,5 +199,60 @@ impl Splitter {
     }
 }
 
+/// Whether a frame is a TCP segment that any network card sees as one: right behind an IP header, which is right behind that of Ethernet.
+pub fn is_plain(frame: &Frame<'_>) -> bool {
+    fold_plain(frame).is_some()
+}
+
+/// Addresses and ports of such a frame, without the walk through its headers. Most frames are such.
+fn fold_plain(frame: &Frame<'_>) -> Option<u16> {
+    const ETHERNET: usize = 14;
+    const FRAGMENT: u8 = 0x3f; // more to come, and the upper bits of the offset
+    if frame.link != LinkType::Ethernet {
+        return None;
+    }
+    let packet = frame.data.get(ETHERNET..)?;
+    let (addresses, ports) = match *frame.data.get(ETHERNET - 2..)?.first_chunk()? {
+        [0x08, 0x00] => {
+            let [first, _, _, _, _, _, flags, offset, _, protocol] = *packet.first_chunk()?;
+            if (protocol, flags & FRAGMENT, offset, first >> 4) != (TCP, 0, 0, 4) {
+                return None;
+            }
+            (packet.get(12..20)?, usize::from(first & 0x0f) * 4)
+        }
+        [0x86, 0xdd] if packet.get(6) == Some(&TCP) => (packet.get(8..40)?, 40),
+        _ => return None,
+    };
+    Some(fold(addresses) ^ fold(packet.get(ports..)?.first_chunk::<4>()?))
+}
+
+/// Tells which frames belong to a share. It is shown all of them.
+#[derive(Clone, Debug)]
+pub struct Splitter {
+    share: Share,
+    hashes: Hashes,
+}
+
+impl Splitter {
+    /// One that has seen nothing.
+    pub fn new(share: Share) -> Self {
+        Splitter { share, hashes: Hashes::new() }
+    }
+
+    /// Whether a frame belongs to the share. Those that are not IP belong to number 0. Fragments go where their first one
+    /// went, and by their addresses when they come before it.
+    pub fn takes(&mut self, frame: &Frame<'_>) -> bool {
+        let Share { rank, of } = self.share;
+        if of == 1 {
+            return true;
+        }
+        let hash = match self.hashes.of(frame) {
+            Hashed::None => 0,
+            Hashed::Known(hash) | Hashed::Early(_, hash) | Hashed::First(_, hash) => hash,
+        };
+        queue(hash, of) == rank
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,42 +1,37 @@
-//! One core's loop: receive, process, transmit.
+//! One core's loop: receive, process, send on.
 
+use crate::clock;
+use crate::links::Links;
 use crate::port::{Port, PortError, Received};
-use mos_flow::{Engine, Frame, Instant, Transmit, Verdict};
+use crate::steer::Steering;
+use mos_flow::Engine;
 use std::fmt;
-use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// An engine between the port it receives from and, perhaps, the port it forwards to.
-pub struct Worker<A: 'static, P> {
+/// The longest wait for frames: how soon a stop is noticed, and frames that an adaptor holds back. An arbitrary figure.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
+/// An engine and the ports that it stands between, or listens to.
+pub struct Worker<A: 'static, P = Box<dyn Port + Send>> {
     /// The engine.
     pub engine: Engine<A>,
     /// The application's state, given to every handler.
     pub app: A,
-    rx: P,
-    tx: Option<Box<dyn Port + Send>>,
+    /// The ports.
+    pub links: Links<P>,
 }
 
 impl<A, P: fmt::Debug> fmt::Debug for Worker<A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Worker({:?}, {:?})", self.engine, self.rx)
+        write!(f, "Worker({:?}, {:?})", self.engine, self.links)
     }
 }
 
 impl<A, P: Port> Worker<A, P> {
-    /// A worker that receives from `rx`. Frames go nowhere.
-    pub fn new(engine: Engine<A>, app: A, rx: P) -> Self {
-        Worker { engine, app, rx, tx: None }
-    }
-
-    /// Forwards what no handler drops to `tx`, changed as handlers changed it, and what they made.
-    #[must_use]
-    pub fn forwarding_to(mut self, tx: Box<dyn Port + Send>) -> Self {
-        self.tx = Some(tx);
-        self
-    }
-
-    /// The port it receives from.
-    pub fn rx(&self) -> &P {
-        &self.rx
+    /// A worker over these ports.
+    pub fn new(engine: Engine<A>, app: A, links: Links<P>) -> Self {
+        Worker { engine, app, links }
     }
 
     /// The engine and the application's state.
@@ -44,85 +39,160 @@ impl<A, P: Port> Worker<A, P> {
         (self.engine, self.app)
     }
 
-    /// One burst: receives it, processes it, forwards it.
+    /// One burst of each port. [`Received::End`] when none has any more.
     ///
     /// # Errors
-    /// [`PortError`] of either port. Frames received before it were processed.
+    /// [`PortError`] of a port. Frames received before it were processed.
     pub fn turn(&mut self) -> Result<Received, PortError> {
-        let Worker { engine, app, rx, tx } = self;
-        let mut sent = Ok(());
-        let received = rx.receive(&mut |frames| {
-            engine.process_burst(frames, app);
-            if let Some(tx) = tx {
-                sent = send_on(engine, frames, tx.as_mut()).and_then(|_| send_made(engine, tx.as_mut()));
-            }
-        })?;
-        sent?;
-        Ok(received)
+        self.links.turn(&mut self.engine, &mut self.app, &mut Steering::All)
     }
 
-    /// Turns until no more will come, and flushes the port that is forwarded to. Connections that are open then are not ended: for
-    /// that, [`Engine::shutdown`] what [`Worker::into_parts`] gives.
+    /// Turns until no port has any more, and sends what is held back. Connections that are open then are not ended: for that,
+    /// [`Engine::shutdown`] what [`Worker::into_parts`] gives.
     ///
     /// # Errors
-    /// [`PortError`] of either port.
+    /// [`PortError`] of a port.
     pub fn run(&mut self) -> Result<(), PortError> {
-        let end = loop {
-            match self.turn() {
-                Ok(Received::End) => break Ok(()),
-                Ok(_) => {}
-                Err(e) => break Err(e),
+        self.run_until(&AtomicBool::new(false))
+    }
+
+    /// The same, until `stop` is set.
+    ///
+    /// # Errors
+    /// [`PortError`] of a port.
+    pub fn run_until(&mut self, stop: &AtomicBool) -> Result<(), PortError> {
+        let end = self.turn_until(stop);
+        end.and(self.links.flush())
+    }
+
+    fn turn_until(&mut self, stop: &AtomicBool) -> Result<(), PortError> {
+        while !stop.load(Ordering::Relaxed) {
+            match self.turn()? {
+                Received::End => break,
+                Received::Frames(_) => {}
+                Received::Nothing => self.idle()?,
             }
-        };
-        let flushed = self.tx.as_mut().map_or(Ok(()), |tx| tx.flush());
-        end.and(flushed)
-    }
-}
-
-/// Sends what is to go on of a burst that was processed, as handlers left it.
-///
-/// # Errors
-/// [`PortError`] of the port; frames before the failing one were sent.
-pub fn send_on<A>(
-    engine: &Engine<A>,
-    frames: &[Frame<'_>],
-    tx: &mut (impl Port + ?Sized),
-) -> Result<(), PortError> {
-    if !frames.iter().any(is_replaced) {
-        return tx.transmit(frames).map(|_| ());
-    }
-    for frame in frames {
-        if !is_replaced(frame) {
-            tx.transmit(slice::from_ref(frame))?;
-            continue;
         }
-        let whole = Frame::ethernet(frame.time, frame.data);
-        let cut = frame.wire_len.saturating_sub(whole.wire_len);
-        for data in engine.output(frame) {
-            let out = Frame { link: frame.link, port: frame.port, ..Frame::ethernet(frame.time, data) };
-            tx.transmit(&[Frame { wire_len: out.wire_len.saturating_add(cut), ..out }])?;
+        Ok(())
+    }
+
+    /// Waits for frames or the next time-out.
+    fn idle(&mut self) -> Result<(), PortError> {
+        if !self.links.are_live() {
+            return Ok(()); // they wait by themselves
+        }
+        let now = clock::now();
+        let wait = self.engine.next_timeout().map_or(LONGEST_WAIT, |next| next.since(now));
+        self.wait(wait.min(LONGEST_WAIT));
+        self.engine.handle_timeout(clock::now(), &mut self.app);
+        self.links.send_made(&mut self.engine)
+    }
+
+    #[cfg(unix)]
+    fn wait(&self, most: Duration) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let descriptors = self.links.descriptors();
+        let mut descriptors: Vec<_> =
+            descriptors.map(|d| PollFd::from_borrowed_fd(d, PollFlags::IN)).collect();
+        let timeout = Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() };
+        // A wait that is interrupted is a short one.
+        let _ = poll(&mut descriptors, Some(&timeout));
+    }
+
+    #[cfg(not(unix))]
+    fn wait(&self, most: Duration) {
+        std::thread::sleep(most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Capture;
+    use crate::port::mem::MemPort;
+    use crate::worker::Worker;
+    use mos_flow::{Config, Context, Event, Handler, Hook, Instant, SocketKind};
+    use std::path::Path;
+
+    /// A frame: time and octets.
+    type Sent = Vec<(Instant, Vec<u8>)>;
+
+    /// Packets by the number of their port.
+    type Ports = [usize; 2];
+
+    /// What the two hosts of a capture of ours sent.
+    fn hosts() -> [Capture; 2] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mos-flow/tests/pcaps/short4.pcap");
+        let (capture, _) = Capture::load(&path).unwrap();
+        let mut hosts = [Capture::default(), Capture::default()];
+        let client = capture.frames_from(0).next().unwrap().data[6..12].to_vec();
+        for frame in capture.frames_from(0) {
+            hosts[usize::from(frame.data[6..12] != client)].extend(&[frame]);
+        }
+        hosts
+    }
+
+    fn octets(capture: &Capture) -> Sent {
+        capture.frames_from(0).map(|f| (f.time, f.data.to_vec())).collect()
+    }
+
+    fn on_packet(ctx: &mut Context<'_, Ports>) {
+        let number = usize::from(ctx.packet().unwrap().frame.port);
+        ctx.app()[number] += 1;
+    }
+
+    /// From the left port: the last hop. From the right one: nothing.
+    fn change(ctx: &mut Context<'_, Ports>) {
+        match ctx.packet().unwrap().frame.port {
+            0 => ctx.edit().unwrap().ipv4_mut().unwrap().ttl = 1,
+            _ => ctx.drop_packet(),
         }
     }
-    Ok(())
-}
 
-fn is_replaced(frame: &Frame<'_>) -> bool {
-    matches!(frame.verdict, Verdict::Replace(_))
-}
-
-/// Sends what handlers made, by the one port that there is.
-///
-/// # Errors
-/// [`PortError`] of the port; what waits behind the failing packet still waits.
-pub fn send_made<A>(engine: &mut Engine<A>, tx: &mut (impl Port + ?Sized)) -> Result<(), PortError> {
-    let time = engine.now();
-    while let Some(made) = engine.poll_transmit() {
-        tx.transmit(&[frame_of(&made, time)])?;
+    /// What was sent by the left port and by the right one, and what the engine saw of each.
+    fn run(left: &Capture, right: &Capture, handler: Handler<Ports>, stop: bool) -> (Sent, Sent, Ports) {
+        let mut engine = Engine::new(Config::default()).unwrap();
+        let socket = engine.open(SocketKind::Raw).unwrap();
+        engine.register(socket, Event::PacketIn, Hook::None, handler, 0).unwrap();
+        let links = Links::between(MemPort::new(left), MemPort::new(right));
+        let mut worker = Worker::new(engine, [0; 2], links);
+        worker.run_until(&AtomicBool::new(stop)).unwrap();
+        let mut sent = worker.links.ports().map(|port| port.sent().to_vec());
+        (sent.next().unwrap(), sent.next().unwrap(), worker.app)
     }
-    Ok(())
-}
 
-/// What a handler made, as a frame.
-pub fn frame_of<'a>(made: &Transmit<'a>, time: Instant) -> Frame<'a> {
-    Frame { link: made.link, ..Frame::ethernet(time, made.octets) }
+    #[test]
+    fn what_comes_in_by_one_port_goes_out_by_the_other() {
+        let [one, other] = hosts();
+        assert!(one.len() > 200 && other.len() > 200, "{} {}", one.len(), other.len());
+        let (left, right, seen) = run(&one, &other, on_packet, false);
+        assert!(left == octets(&other) && right == octets(&one), "every frame, unchanged and in order");
+        let packets = |c: &Capture| c.frames_from(0).filter(|f| is_ip(f.data)).count();
+        assert_eq!(seen, [packets(&one), packets(&other)]);
+    }
+
+    fn is_ip(frame: &[u8]) -> bool {
+        frame[12..14] == [8, 0]
+    }
+
+    #[test]
+    fn frames_leave_as_handlers_left_them() {
+        let [one, other] = hosts();
+        let (left, right, _) = run(&one, &other, change, false);
+        let (mut last_hop, mut rest) = (octets(&one), octets(&other));
+        for (_, frame) in last_hop.iter_mut().filter(|(_, f)| is_ip(f)) {
+            // A smaller word is a larger sum of complements (RFC 1624).
+            let sum = u32::from(u16::from_be_bytes([frame[24], frame[25]])) + (u32::from(frame[22] - 1) << 8);
+            frame[22] = 1;
+            frame[24..26].copy_from_slice(&((sum & 0xffff) as u16 + (sum >> 16) as u16).to_be_bytes());
+        }
+        rest.retain(|(_, frame)| !is_ip(frame));
+        assert!(right == last_hop && left == rest && !rest.is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_is_to_stop_does_nothing_more() {
+        let [one, other] = hosts();
+        assert_eq!(run(&one, &other, on_packet, true), (vec![], vec![], [0; 2]));
+    }
 }

@@ -14,15 +14,14 @@ mod server;
 mod support;
 
 use host::{CLIENT, Host, SERVER};
-use mos_dpdk::Bridge;
+use mos_dpdk::port::Statistics;
 use mos_dpdk::port::af_packet::{AfPacket, Options};
-use mos_dpdk::port::{Port as _, Statistics};
+use mos_dpdk::{Links, Worker};
 use mos_flow::{Config, Context, DropReason, Engine, Event, Hook, Side, SocketKind};
 use server::Server;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -119,7 +118,7 @@ fn on_data(ctx: &mut Context<'_, Seen>) {
 }
 
 /// What is left of a bridge.
-type Done = (Engine<Seen>, Seen, [Statistics; 2]);
+type Done = (Engine<Seen>, Seen, Vec<Statistics>);
 
 /// A bridge between the two interfaces, until they are removed.
 fn bridge(options: Options) -> JoinHandle<Done> {
@@ -129,11 +128,11 @@ fn bridge(options: Options) -> JoinHandle<Done> {
     let stream = engine.open(SocketKind::Stream).unwrap();
     engine.register(stream, Event::NewData, Hook::None, on_data, 0).unwrap();
     let open = |name| AfPacket::open(name, &options).unwrap();
-    let mut bridge = Bridge::new(engine, Seen::default(), open("left"), open("right"));
+    let links = Links::between(open("left"), open("right"));
+    let mut bridge = Worker::new(engine, Seen::default(), links);
     std::thread::spawn(move || {
-        bridge.run(&AtomicBool::new(false)).unwrap();
-        let (left, right) = bridge.ports();
-        let statistics = [left, right].map(|port| port.statistics());
+        bridge.run().unwrap();
+        let statistics = bridge.links.statistics().collect();
         let (engine, seen) = bridge.into_parts();
         (engine, seen, statistics)
     })

@@ -5,10 +5,10 @@
 //! `skin` prints the table; `skin quick` runs a tenth of the packets twice, to see that it works.
 
 use benches::{Kind, Traffic};
-use mos_dpdk::Worker;
 use mos_dpdk::capture::CaptureWriter;
 use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{Port, Received};
+use mos_dpdk::{Links, Worker};
 use mos_flow::{Config, Context, Engine, Event, Hook, Peek, SocketKind};
 use std::error::Error;
 use std::ffi::{CString, c_char, c_int};
@@ -130,8 +130,8 @@ fn in_rust(capture: &Path) -> Outcome<Counts> {
     engine.register(socket, Event::ConnStart, Hook::Sender, |ctx| ctx.app().counts.connections += 1, 0)?;
     engine.register(socket, Event::ConnEnd, Hook::Sender, |ctx| ctx.app().counts.connections += 1, 0)?;
     engine.register(socket, Event::NewData, Hook::None, on_data, 0)?;
-    let mut worker =
-        Worker::new(engine, App { counts: Counts::default(), buf: [0; 4096] }, PcapSource::open(capture)?);
+    let app = App { counts: Counts::default(), buf: [0; 4096] };
+    let mut worker = Worker::new(engine, app, Links::listen(PcapSource::open(capture)?));
     let begin = monitor_time();
     worker.run()?;
     let nanoseconds = monitor_time() - begin;

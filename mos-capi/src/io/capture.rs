@@ -6,17 +6,17 @@ use crate::current;
 use crate::errno::Errno;
 use crate::share;
 use crate::slot::{self, Slot};
+use mos_dpdk::links::{frame_of, send_on};
 use mos_dpdk::port::pcap::{PcapSink, PcapSource};
 use mos_dpdk::port::{Port, PortError, Received};
 use mos_dpdk::rss::Splitter;
-use mos_dpdk::worker::{send_made, send_on};
+use mos_dpdk::steer::Steering;
 use mos_flow::{Engine, Frame, Instant};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A context's part of captures.
 pub(crate) struct Capture {
@@ -24,7 +24,7 @@ pub(crate) struct Capture {
     sources: VecDeque<PcapSource>,
     sink: Option<PcapSink>,
     /// Nothing, before it begins, and for a context that came too late for a part.
-    splitter: Option<Splitter>,
+    steering: Option<Steering<'static>>,
 }
 
 impl Capture {
@@ -45,16 +45,16 @@ impl Capture {
             ));
         }
         let sink = output.map(|output| create(&output_of(output, cpu), inputs)).transpose()?;
-        Ok(Capture { sources, sink, splitter: None })
+        Ok(Capture { sources, sink, steering: None })
     }
 
     pub(super) fn begin(&mut self, slot: &'static Slot) {
-        self.splitter = share::take(slot).map(Splitter::new);
+        self.steering = share::take(slot).map(|part| Steering::Share(Splitter::new(part)));
     }
 
     pub(super) fn turn(&mut self, engine: &mut Engine<CApp>, app: &mut CApp) -> Result<Received, PortError> {
-        let Capture { sources, sink, splitter } = self;
-        let (Some(source), Some(splitter)) = (sources.front_mut(), splitter) else {
+        let Capture { sources, sink, steering } = self;
+        let (Some(source), Some(steering)) = (sources.front_mut(), steering) else {
             return Ok(Received::End);
         };
         let mut sent = Ok(());
@@ -62,7 +62,11 @@ impl Capture {
             if let Some(first) = frames.first() {
                 start_clock(engine, app, first.time);
             }
-            sent = pass(frames, splitter, engine, app, sink.as_mut());
+            let mut send = |engine: &mut Engine<CApp>, own: &[Frame<'_>]| match sink {
+                Some(sink) => send_on(engine, own, sink),
+                None => Ok(()),
+            };
+            sent = steering.process(frames, false, engine, app, &mut send);
         })?;
         sent?;
         self.send_made(engine)?;
@@ -73,61 +77,17 @@ impl Capture {
     }
 
     pub(super) fn send_made(&mut self, engine: &mut Engine<CApp>) -> Result<(), PortError> {
-        match &mut self.sink {
-            Some(sink) => send_made(engine, sink),
-            None => {
-                while engine.poll_transmit().is_some() {}
-                Ok(())
+        let time = engine.now();
+        while let Some(made) = engine.poll_transmit() {
+            if let Some(sink) = &mut self.sink {
+                sink.transmit(&[frame_of(&made, time)])?;
             }
         }
+        Ok(())
     }
 
     pub(super) fn flush(&mut self) -> Result<(), PortError> {
         self.sink.as_mut().map_or(Ok(()), Port::flush)
-    }
-}
-
-/// Processes the frames that belong to a context, and sends them on. Time goes on with all of them.
-fn pass(
-    frames: &mut [Frame<'_>],
-    splitter: &mut Splitter,
-    engine: &mut Engine<CApp>,
-    app: &mut CApp,
-    mut sink: Option<&mut PcapSink>,
-) -> Result<(), PortError> {
-    // Own frames come together at the front, in their order: those before `start` are done, those up to `end` are not.
-    let (mut start, mut end) = (0, 0);
-    let mut due = engine.next_timeout();
-    let mut process = |own: Option<&mut [Frame<'_>]>, now: Instant| {
-        let own = own.unwrap_or_default();
-        engine.process_burst(own, app);
-        let sent = sink.as_mut().map_or(Ok(()), |sink| send_on(engine, own, *sink));
-        pass_time(engine, app, now);
-        sent.map(|()| engine.next_timeout())
-    };
-    let mut now = Instant(0);
-    for at in 0..frames.len() {
-        let Some(frame) = frames.get(at) else { break };
-        if splitter.takes(frame) {
-            frames.swap(end, at);
-            end += 1;
-            continue;
-        }
-        now = frame.time;
-        if due.is_some_and(|due| due <= now) {
-            due = process(frames.get_mut(start..end), now)?;
-            start = end;
-        }
-    }
-    process(frames.get_mut(start..end), now).map(|_| ())
-}
-
-/// Time goes on in all contexts, also by frames that are another one's. What a broken clock is, the engine decides by
-/// its own frames.
-fn pass_time(engine: &mut Engine<CApp>, app: &mut CApp, now: Instant) {
-    const STEP: Duration = Duration::from_secs(3600);
-    if now > engine.now() && now.since(engine.now()) <= STEP {
-        engine.handle_timeout(now, app);
     }
 }
 

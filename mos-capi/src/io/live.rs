@@ -6,11 +6,14 @@ use crate::errno::Errno;
 use crate::lock::lock;
 use crate::slot::{Epoch, Slot};
 use crate::sync::{Mutex, process_wide};
+use mos_dpdk::Links;
+use mos_dpdk::links::Forwarding;
 use mos_dpdk::port::af_packet::{AfPacket, Options};
+use mos_dpdk::port::nothing::Nothing;
 use mos_dpdk::port::tap::Tap;
 use mos_dpdk::port::{Port, PortError, Received};
-use mos_dpdk::worker::{frame_of, send_on};
-use mos_flow::{Engine, Way};
+use mos_dpdk::steer::Steering;
+use mos_flow::Engine;
 use std::collections::HashSet;
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -18,10 +21,7 @@ type Device = Box<dyn Port + Send>;
 
 /// The devices of a context.
 pub(crate) struct Live {
-    /// Partners. `None` for what has none, and where a device has gone away. Numbers of ports go by twos.
-    links: Vec<[Option<Device>; 2]>,
-    /// Frames leave by the partner of their device.
-    forwards: bool,
+    links: Links,
     /// `None` for the contexts that have no devices, because an earlier one has.
     holder: Option<Holder>,
 }
@@ -38,7 +38,7 @@ impl Live {
         forwards: bool,
     ) -> Result<Self, Failure> {
         let Some(holder) = Holder::new(slot)? else {
-            return Ok(Live { links: Vec::new(), forwards, holder: None });
+            return Ok(Live { links: Links::new([], Forwarding::Nowhere), holder: None });
         };
         let mut names = HashSet::new();
         let mut open = |name: &String, is_alone: bool| -> Result<Device, Failure> {
@@ -49,87 +49,38 @@ impl Live {
         };
         let mut opened = Vec::new();
         for (left, right) in links {
-            let left = open(left, right.is_none())?;
-            opened.push([Some(left), right.as_ref().map(|right| open(right, false)).transpose()?]);
+            opened.push(open(left, right.is_none())?);
+            // Numbers of ports go by twos.
+            opened.push(match right {
+                Some(right) => open(right, false)?,
+                None => Box::new(Nothing),
+            });
         }
-        Ok(Live { links: opened, forwards, holder: Some(holder) })
+        let forwarding = if forwards { Forwarding::Pairs } else { Forwarding::Nowhere };
+        Ok(Live { links: Links::new(opened, forwarding), holder: Some(holder) })
     }
 
     /// One burst of each device.
     pub(super) fn turn(&mut self, engine: &mut Engine<CApp>, app: &mut CApp) -> Result<Received, PortError> {
-        let mut frames = 0;
-        for (link, at) in (0..self.links.len()).flat_map(|link| [(link, 0), (link, 1)]) {
-            frames += self.pass(link, at, engine, app)?;
-            self.send_made(engine)?;
+        match self.links.turn(engine, app, &mut Steering::All)? {
+            // Who never had a device has time at least.
+            Received::End if self.holder.is_none() => Ok(Received::Nothing),
+            received => Ok(received),
         }
-        Ok(match frames {
-            0 if self.is_over() => Received::End,
-            0 => Received::Nothing,
-            n => Received::Frames(n),
-        })
-    }
-
-    /// Whether all devices have gone away. Who never had one has time at least.
-    fn is_over(&self) -> bool {
-        self.holder.is_some() && self.links.iter().flatten().all(Option::is_none)
-    }
-
-    /// One burst of one device. Returns how many frames it was.
-    fn pass(
-        &mut self,
-        link: usize,
-        at: usize,
-        engine: &mut Engine<CApp>,
-        app: &mut CApp,
-    ) -> Result<usize, PortError> {
-        let Some([left, right]) = self.links.get_mut(link) else { return Ok(0) };
-        let (rx, tx) = if at == 0 { (left, right) } else { (right, left) };
-        let Some(device) = rx else { return Ok(0) };
-        let number = u16::try_from(2 * link + at).unwrap_or(u16::MAX);
-        let mut tx = tx.as_mut().filter(|_| self.forwards);
-        let mut sent = Ok(());
-        let received = device.receive(&mut |frames| {
-            for frame in frames.iter_mut() {
-                frame.port = number;
-            }
-            engine.process_burst(frames, app);
-            if let Some(tx) = &mut tx {
-                sent = send_on(engine, frames, tx.as_mut());
-            }
-        })?;
-        sent?;
-        match received {
-            Received::Frames(n) => return Ok(n),
-            Received::Nothing => {}
-            Received::End => *rx = None, // it was removed, and would never let a wait last
-        }
-        Ok(0)
     }
 
     /// Sends what callbacks made, or forgets it where nothing is sent.
     pub(super) fn send_made(&mut self, engine: &mut Engine<CApp>) -> Result<(), PortError> {
-        let time = engine.now();
-        while let Some(made) = engine.poll_transmit() {
-            let number = match made.way {
-                Way::Along(port) => usize::from(port ^ 1),
-                Way::Back(port) => usize::from(port),
-            };
-            let device = self.links.get_mut(number / 2).and_then(|link| link.get_mut(number % 2));
-            if let Some(Some(device)) = device.filter(|_| self.forwards) {
-                device.transmit(&[frame_of(&made, time)])?;
-            }
-        }
-        Ok(())
+        self.links.send_made(engine)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), PortError> {
-        self.links.iter_mut().flatten().flatten().try_for_each(|device| device.flush())
+        self.links.flush()
     }
 
     /// What becomes readable when frames come.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        let devices = self.links.iter().flatten().flatten();
-        devices.filter_map(|device| device.descriptor()).map(|descriptor| descriptor.as_raw_fd())
+        self.links.descriptors().map(|descriptor| descriptor.as_raw_fd())
     }
 }
 

@@ -1,15 +1,15 @@
 //! What the examples share: where packets come from and where they go, from the command line.
 
+use mos_dpdk::links::Forwarding;
 use mos_dpdk::port::Port;
 use mos_dpdk::port::af_packet::{AfPacket, Options};
 use mos_dpdk::port::impair::{Impaired, Impairment};
 use mos_dpdk::port::pcap::{PcapSink, PcapSource};
 use mos_dpdk::port::tap::Tap;
-use mos_dpdk::{Bridge, Worker};
+use mos_dpdk::{Links, Worker};
 use mos_flow::Engine;
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 /// A capture, or two interfaces or TAP devices to stand between.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Traffic {
 }
 
 /// An engine between two ports that receive over a bad network.
-type Between<A, P> = Bridge<A, Impaired<P>, Impaired<P>>;
+type Between<A, P> = Worker<A, Impaired<P>>;
 
 fn two_names(text: &str) -> Result<(String, String), &'static str> {
     let (left, right) = text.split_once(',').ok_or("expected two names with a comma between")?;
@@ -56,16 +56,19 @@ impl Traffic {
             self.run_between([left, right], [Tap::open(left)?, Tap::open(right)?], engine, app)?.into_parts()
         } else if let Some((left, right)) = &self.interfaces {
             let open = |name| AfPacket::open(name, &Options::inline());
-            let bridge = self.run_between([left, right], [open(left)?, open(right)?], engine, app)?;
-            let (left, right) = bridge.ports();
-            eprintln!("{:?} {:?}", left.inner().statistics(), right.inner().statistics());
-            bridge.into_parts()
+            let worker = self.run_between([left, right], [open(left)?, open(right)?], engine, app)?;
+            worker.links.statistics().for_each(|port| eprintln!("{port:?}"));
+            worker.into_parts()
         } else if let Some(capture) = &self.capture {
             let source = Impaired::new(PcapSource::open(capture)?, self.impair, self.seed);
-            let mut worker = Worker::new(engine, app, source);
-            if let Some(path) = &self.out {
-                worker = worker.forwarding_to(Box::new(PcapSink::create(path)?));
-            }
+            let links: Links = match &self.out {
+                Some(path) => {
+                    let sink: Box<dyn Port + Send> = Box::new(PcapSink::create(path)?);
+                    Links::new([Box::new(source), sink], Forwarding::Record)
+                }
+                None => Links::listen(Box::new(source)),
+            };
+            let mut worker = Worker::new(engine, app, links);
             worker.run()?;
             worker.into_parts()
         } else {
@@ -85,10 +88,9 @@ impl Traffic {
         eprintln!("between {} and {}", names[0], names[1]);
         let left = Impaired::new(left, self.impair, self.seed);
         let right = Impaired::new(right, self.impair, !self.seed);
-        let mut bridge = Bridge::new(engine, app, left, right);
-        bridge.run(&AtomicBool::new(false))?;
-        let (left, right) = bridge.ports();
-        eprintln!("the network: {:?} {:?}", left.affected(), right.affected());
-        Ok(bridge)
+        let mut worker = Worker::new(engine, app, Links::between(left, right));
+        worker.run()?;
+        worker.links.ports().for_each(|port| eprintln!("the network: {:?}", port.affected()));
+        Ok(worker)
     }
 }

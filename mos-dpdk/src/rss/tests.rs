@@ -123,7 +123,7 @@ proptest! {
 }
 
 /// An IPv4 header of `protocol` and what is behind it, without a link.
-fn ipv4(protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
     let len = 20 + payload.len() as u8;
     let [high, low] = fragment.to_be_bytes();
     let mut packet = vec![0x45, 0, 0, len, 0, 7, high, low, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 3, 2];
@@ -157,7 +157,7 @@ fn without_ports_addresses_count() {
 }
 
 /// A fragment of a UDP datagram from port `port` of 10.0.0.1 to port 53 of 10.0.3.2.
-fn fragment(id: u16, port: u16, first: bool) -> Vec<u8> {
+pub(crate) fn fragment(id: u16, port: u16, first: bool) -> Vec<u8> {
     let [high, low] = port.to_be_bytes();
     let udp = [high, low, 0, 53, 0, 20, 0, 0];
     let mut packet = if first { ipv4(UDP, 0x2000, &udp) } else { ipv4(UDP, 1, &[0xab; 12]) };

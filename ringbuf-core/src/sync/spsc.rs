@@ -355,6 +355,12 @@ impl<T: Copy> Consumer<'_, T> {
         self.slots.len()
     }
 
+    /// Whether nothing is waiting and nothing ever will be: the producer has closed.
+    pub fn is_over(&self) -> bool {
+        // In this order: after the flag, the position is the last one (invariant 4).
+        self.closed_by_producer() && self.waiting() == 0
+    }
+
     fn closed_by_producer(&self) -> bool {
         // Acquire: partner of the Release in the producer's `drop`.
         self.shared.closed.producer.load(Ordering::Acquire)

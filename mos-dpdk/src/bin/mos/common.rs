@@ -1,10 +1,10 @@
 //! What the subcommands share: engine settings, the run over a file, errors and exit statuses.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mos_dpdk::Worker;
 use mos_dpdk::capture::CaptureError;
 use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{PortError, Received};
+use mos_dpdk::{Links, Worker};
 use mos_flow::defrag::{DefragConfig, FragmentPolicy, UnknownPolicy};
 use mos_flow::{Config, DropReason, Engine, Overlap, Patience, Stats, Strictness, Timeouts};
 use std::fmt;
@@ -130,11 +130,11 @@ pub(crate) fn run_file<A>(
 ) -> Result<(Engine<A>, A, Option<CaptureError>), Failure> {
     let source = open(path)?;
     let progress = progress(path);
-    let mut worker = Worker::new(engine, app, source);
+    let mut worker = Worker::new(engine, app, Links::listen(source));
     let damage = loop {
         match worker.turn() {
             Ok(Received::End) => break None,
-            Ok(_) => progress.set_position(worker.rx().position()),
+            Ok(_) => progress.set_position(worker.links.ports().map(PcapSource::position).sum()),
             Err(PortError::Capture(e)) => break Some(e),
             Err(e) => return Err(Failure::partial(&e)),
         }

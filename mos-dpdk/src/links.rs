@@ -1,0 +1,250 @@
+//! The ports of one worker, and the ways between them.
+//!
+//! Frames that come in by a port leave by another one as handlers left them, and what handlers made follows after the burst. In
+//! the engine a port has the number of its place.
+
+use crate::port::{Port, PortError, Received, Spread, Statistics, Timestamps};
+use crate::steer::Steering;
+use mos_flow::{Engine, Frame, Instant, Transmit, Verdict, Way};
+use std::fmt;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::slice;
+
+/// Where frames go that no handler drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Nowhere: ports are only listened to, and what handlers make is forgotten.
+    Nowhere,
+    /// The first port and the second are the ends of a cable, and so are the third and the fourth, and so on.
+    Pairs,
+    /// All to the second port, which receives nothing: a file is written of what is read from the first one.
+    Record,
+}
+
+impl Forwarding {
+    /// By which port frames leave that came in by another.
+    fn along(self, port: usize) -> Option<usize> {
+        match self {
+            Forwarding::Nowhere => None,
+            Forwarding::Pairs => Some(port ^ 1),
+            Forwarding::Record => Some(1),
+        }
+    }
+
+    /// By which port a packet leaves that was made.
+    fn exit(self, way: Way) -> Option<usize> {
+        match (self, way) {
+            (Forwarding::Nowhere, _) => None,
+            (Forwarding::Pairs, Way::Back(port)) => Some(port.into()),
+            (_, Way::Along(port) | Way::Back(port)) => self.along(port.into()),
+        }
+    }
+}
+
+/// A port, and whether it has reached its end.
+#[derive(Debug)]
+struct Place<P> {
+    port: P,
+    is_over: bool,
+}
+
+/// Ports and the ways between them.
+pub struct Links<P = Box<dyn Port + Send>> {
+    places: Vec<Place<P>>,
+    forwarding: Forwarding,
+}
+
+impl<P: fmt::Debug> fmt::Debug for Links<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("ports", &self.places).field("forwarding", &self.forwarding).finish()
+    }
+}
+
+impl<P: Port> Links<P> {
+    /// Ports, and where frames go that come in by them.
+    pub fn new(ports: impl IntoIterator<Item = P>, forwarding: Forwarding) -> Self {
+        let places = ports.into_iter().map(|port| Place { port, is_over: false }).collect();
+        Links { places, forwarding }
+    }
+
+    /// A port that is listened to.
+    pub fn listen(port: P) -> Self {
+        Links::new([port], Forwarding::Nowhere)
+    }
+
+    /// Two ports with the worker between them.
+    pub fn between(left: P, right: P) -> Self {
+        Links::new([left, right], Forwarding::Pairs)
+    }
+
+    /// The ports, by their numbers.
+    pub fn ports(&self) -> impl Iterator<Item = &P> {
+        self.places.iter().map(|place| &place.port)
+    }
+
+    /// What became of each port's frames.
+    pub fn statistics(&self) -> impl Iterator<Item = Statistics> {
+        self.ports().map(Port::statistics)
+    }
+
+    /// Whether no port has any more.
+    pub fn is_over(&self) -> bool {
+        self.places.iter().all(|place| place.is_over)
+    }
+
+    /// Whether time goes on without frames, by [`crate::clock`].
+    pub fn are_live(&self) -> bool {
+        self.ports().any(|port| port.capabilities().timestamps == Timestamps::Clock)
+    }
+
+    /// One burst of each port, processed and sent on. [`Received::End`] when none has any more.
+    ///
+    /// # Errors
+    /// [`PortError`] of a port. Frames received before it were processed.
+    pub fn turn<A>(
+        &mut self,
+        engine: &mut Engine<A>,
+        app: &mut A,
+        steering: &mut Steering<'_>,
+    ) -> Result<Received, PortError> {
+        let mut frames = 0;
+        for number in 0..self.places.len() {
+            frames += self.pass(number, engine, app, steering)?;
+            self.send_made(engine)?;
+        }
+        if let Steering::Owner(handoff) = steering {
+            let mut sent = Ok(());
+            frames += handoff.take(|taken| {
+                engine.process_burst(taken, app);
+                sent = self.send_all(engine, taken);
+            });
+            sent?;
+            self.send_made(engine)?;
+        }
+        Ok(match frames {
+            0 if self.is_over() => Received::End,
+            0 => Received::Nothing,
+            n => Received::Frames(n),
+        })
+    }
+
+    /// One burst of one port. Returns how many frames it was.
+    fn pass<A>(
+        &mut self,
+        number: usize,
+        engine: &mut Engine<A>,
+        app: &mut A,
+        steering: &mut Steering<'_>,
+    ) -> Result<usize, PortError> {
+        let exit = self.forwarding.along(number);
+        let (place, mut tx) = match exit.map(|exit| self.places.get_disjoint_mut([number, exit])) {
+            Some(Ok([place, exit])) => (place, Some(&mut exit.port)),
+            _ => match self.places.get_mut(number) {
+                Some(place) => (place, None),
+                None => return Ok(0),
+            },
+        };
+        if place.is_over {
+            return Ok(0);
+        }
+        let by_hash = place.port.capabilities().spread == Spread::ByHash;
+        let mut sent = Ok(());
+        let received = place.port.receive(&mut |frames| {
+            for frame in frames.iter_mut() {
+                frame.port = u16::try_from(number).unwrap_or(u16::MAX);
+            }
+            let mut send = |engine: &mut Engine<A>, own: &[Frame<'_>]| match &mut tx {
+                Some(tx) => send_on(engine, own, *tx),
+                None => Ok(()),
+            };
+            if sent.is_ok() {
+                sent = steering.process(frames, by_hash, engine, app, &mut send);
+            }
+        })?;
+        sent?;
+        match received {
+            Received::Frames(n) => return Ok(n),
+            Received::Nothing => {}
+            Received::End => place.is_over = true, // it would never let a wait last
+        }
+        Ok(0)
+    }
+
+    /// Sends on frames that came in by any ports.
+    fn send_all<A>(&mut self, engine: &Engine<A>, frames: &[Frame<'_>]) -> Result<(), PortError> {
+        for frames in frames.chunk_by(|a, b| a.port == b.port) {
+            let port = frames.first().map_or(0, |frame| frame.port);
+            let exit = self.forwarding.along(port.into());
+            if let Some(place) = exit.and_then(|exit| self.places.get_mut(exit)) {
+                send_on(engine, frames, &mut place.port)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what handlers made, or forgets it where nothing is sent.
+    ///
+    /// # Errors
+    /// [`PortError`] of a port; what waits behind the failing packet still waits.
+    pub fn send_made<A>(&mut self, engine: &mut Engine<A>) -> Result<(), PortError> {
+        let time = engine.now();
+        while let Some(made) = engine.poll_transmit() {
+            let exit = self.forwarding.exit(made.way);
+            if let Some(place) = exit.and_then(|exit| self.places.get_mut(exit)) {
+                place.port.transmit(&[frame_of(&made, time)])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is still held back.
+    ///
+    /// # Errors
+    /// [`PortError`] of a port.
+    pub fn flush(&mut self) -> Result<(), PortError> {
+        self.places.iter_mut().try_for_each(|place| place.port.flush())
+    }
+
+    /// What becomes readable when frames come.
+    #[cfg(unix)]
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.places.iter().filter(|place| !place.is_over).filter_map(|place| place.port.descriptor())
+    }
+}
+
+/// Sends what is to go on of a burst that was processed, as handlers left it.
+///
+/// # Errors
+/// [`PortError`] of the port; frames before the failing one were sent.
+pub fn send_on<A>(
+    engine: &Engine<A>,
+    frames: &[Frame<'_>],
+    tx: &mut (impl Port + ?Sized),
+) -> Result<(), PortError> {
+    if !frames.iter().any(is_replaced) {
+        return tx.transmit(frames).map(|_| ());
+    }
+    for frame in frames {
+        if !is_replaced(frame) {
+            tx.transmit(slice::from_ref(frame))?;
+            continue;
+        }
+        let whole = Frame::ethernet(frame.time, frame.data);
+        let cut = frame.wire_len.saturating_sub(whole.wire_len);
+        for data in engine.output(frame) {
+            let out = Frame { link: frame.link, port: frame.port, ..Frame::ethernet(frame.time, data) };
+            tx.transmit(&[Frame { wire_len: out.wire_len.saturating_add(cut), ..out }])?;
+        }
+    }
+    Ok(())
+}
+
+fn is_replaced(frame: &Frame<'_>) -> bool {
+    matches!(frame.verdict, Verdict::Replace(_))
+}
+
+/// What a handler made, as a frame.
+pub fn frame_of<'a>(made: &Transmit<'a>, time: Instant) -> Frame<'a> {
+    Frame { link: made.link, ..Frame::ethernet(time, made.octets) }
+}
