@@ -23,7 +23,7 @@ use ringbuf_core::sync::atomic::{AtomicBool, Ordering};
 use ringbuf_core::sync::spsc::{Consumer, Producer, Slot, Spsc};
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::time::Duration;
 
 /// Words of a ring: room for the largest frame, and for a burst of ordinary ones. An arbitrary figure.
@@ -51,6 +51,21 @@ pub struct Handed {
     pub lost: u64,
     /// Fragments whose first one did not come in time; they went by their addresses.
     pub early: u64,
+}
+
+impl AddAssign for Handed {
+    fn add_assign(&mut self, other: Handed) {
+        self.given += other.given;
+        self.taken += other.taken;
+        self.lost += other.lost;
+        self.early += other.early;
+    }
+}
+
+impl Drop for Handoff<'_> {
+    fn drop(&mut self) {
+        self.someone_left.store(true, Ordering::Relaxed); // a hint, see `sort`
+    }
 }
 
 /// The rings between all workers, at rest.

@@ -9,6 +9,8 @@
 //!   [`steer`]    which frames of a burst a core processes
 //!   [`links`]    one core's ports: receive ► Engine::process_burst ► transmit
 //!   [`worker`]   one core's loop over them
+//!   [`snapshot`] what a worker tells other threads of itself
+//!   [`runtime`]  several workers, pinned, commanded, stopped
 //!   `mos`        the command: replay, streams, events, peek, bench
 //! ```
 //!
@@ -51,7 +53,13 @@ pub mod steer;
 
 pub mod links;
 
+mod doorbell;
+
 pub mod worker;
+
+pub mod snapshot;
+
+pub mod runtime;
 
 pub use links::Links;
 pub use worker::Worker;

@@ -3,6 +3,7 @@
 //! Frames that come in by a port leave by another one as handlers left them, and what handlers made follows after the burst. In
 //! the engine a port has the number of its place.
 
+use crate::handoff::Handoff;
 use crate::port::{Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::steer::Steering;
 use mos_flow::{Engine, Frame, Instant, Transmit, Verdict, Way};
@@ -114,13 +115,7 @@ impl<P: Port> Links<P> {
             self.send_made(engine)?;
         }
         if let Steering::Owner(handoff) = steering {
-            let mut sent = Ok(());
-            frames += handoff.take(|taken| {
-                engine.process_burst(taken, app);
-                sent = self.send_all(engine, taken);
-            });
-            sent?;
-            self.send_made(engine)?;
+            frames += self.take_handed(engine, app, handoff)?;
         }
         Ok(match frames {
             0 if self.is_over() => Received::End,
@@ -171,6 +166,25 @@ impl<P: Port> Links<P> {
         Ok(0)
     }
 
+    /// A burst of what other workers gave. Returns how many frames it was.
+    pub(crate) fn take_handed<A>(
+        &mut self,
+        engine: &mut Engine<A>,
+        app: &mut A,
+        handoff: &mut Handoff<'_>,
+    ) -> Result<usize, PortError> {
+        let mut sent = Ok(());
+        let frames = handoff.take(|taken| {
+            engine.process_burst(taken, app);
+            sent = self.send_all(engine, taken);
+        });
+        sent?;
+        if frames > 0 {
+            self.send_made(engine)?;
+        }
+        Ok(frames)
+    }
+
     /// Sends on frames that came in by any ports.
     fn send_all<A>(&mut self, engine: &Engine<A>, frames: &[Frame<'_>]) -> Result<(), PortError> {
         for frames in frames.chunk_by(|a, b| a.port == b.port) {
@@ -204,6 +218,14 @@ impl<P: Port> Links<P> {
     /// [`PortError`] of a port.
     pub fn flush(&mut self) -> Result<(), PortError> {
         self.places.iter_mut().try_for_each(|place| place.port.flush())
+    }
+
+    /// Whether a live port has nothing that becomes readable when frames come.
+    #[cfg(unix)]
+    pub(crate) fn must_be_polled(&self) -> bool {
+        let is_live = |port: &P| port.capabilities().timestamps == Timestamps::Clock;
+        let mut open = self.places.iter().filter(|place| !place.is_over).map(|place| &place.port);
+        open.any(|port| is_live(port) && port.descriptor().is_none())
     }
 
     /// What becomes readable when frames come.

@@ -18,6 +18,7 @@ use crate::capture::CaptureError;
 use mos_flow::Frame;
 use std::fmt;
 use std::io;
+use std::ops::AddAssign;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
@@ -114,6 +115,15 @@ pub struct Statistics {
     /// Frames that the device did not take: it was down, had no room, or they were cut or too large. They are lost, as on any
     /// wire.
     pub refused: u64,
+}
+
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Statistics) {
+        self.received += other.received;
+        self.dropped += other.dropped;
+        self.sent += other.sent;
+        self.refused += other.refused;
+    }
 }
 
 /// Where the times of frames come from.

@@ -1,6 +1,7 @@
 //! One core's loop: receive, process, send on.
 
 use crate::clock;
+use crate::doorbell::Doorbell;
 use crate::links::Links;
 use crate::port::{Port, PortError, Received};
 use crate::steer::Steering;
@@ -11,6 +12,10 @@ use std::time::Duration;
 
 /// The longest wait for frames: how soon a stop is noticed, and frames that an adaptor holds back. An arbitrary figure.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
+/// How many are waited for at once. An arbitrary figure.
+#[cfg(unix)]
+const DESCRIPTORS: usize = 64;
 
 /// An engine and the ports that it stands between, or listens to.
 pub struct Worker<A: 'static, P = Box<dyn Port + Send>> {
@@ -83,24 +88,31 @@ impl<A, P: Port> Worker<A, P> {
         }
         let now = clock::now();
         let wait = self.engine.next_timeout().map_or(LONGEST_WAIT, |next| next.since(now));
-        self.wait(wait.min(LONGEST_WAIT));
+        self.wait(None, wait.min(LONGEST_WAIT));
         self.engine.handle_timeout(clock::now(), &mut self.app);
         self.links.send_made(&mut self.engine)
     }
 
+    /// Sleeps until frames come, the doorbell rings or `most` has passed. Does not, if a port cannot tell that frames come.
     #[cfg(unix)]
-    fn wait(&self, most: Duration) {
+    pub(crate) fn wait(&self, doorbell: Option<&Doorbell>, most: Duration) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let descriptors = self.links.descriptors();
-        let mut descriptors: Vec<_> =
-            descriptors.map(|d| PollFd::from_borrowed_fd(d, PollFlags::IN)).collect();
+        let mut descriptors = heapless::Vec::<PollFd<'_>, DESCRIPTORS>::new();
+        for descriptor in doorbell.and_then(Doorbell::descriptor).into_iter().chain(self.links.descriptors())
+        {
+            // The others are looked at when the wait is over.
+            let _ = descriptors.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+        }
+        if self.links.must_be_polled() {
+            return std::thread::yield_now();
+        }
         let timeout = Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() };
         // A wait that is interrupted is a short one.
         let _ = poll(&mut descriptors, Some(&timeout));
     }
 
     #[cfg(not(unix))]
-    fn wait(&self, most: Duration) {
+    pub(crate) fn wait(&self, _doorbell: Option<&Doorbell>, most: Duration) {
         std::thread::sleep(most);
     }
 }
