@@ -44,7 +44,6 @@ impl Forwarding {
 }
 
 /// A port, and whether it has reached its end.
-#[derive(Debug)]
 struct Place<P> {
     port: P,
     is_over: bool,
@@ -56,9 +55,9 @@ pub struct Links<P = Box<dyn Port + Send>> {
     forwarding: Forwarding,
 }
 
-impl<P: fmt::Debug> fmt::Debug for Links<P> {
+impl<P> fmt::Debug for Links<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Links").field("ports", &self.places).field("forwarding", &self.forwarding).finish()
+        write!(f, "Links({} ports, {:?})", self.places.len(), self.forwarding)
     }
 }
 

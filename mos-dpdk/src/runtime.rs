@@ -78,12 +78,20 @@ pub struct Options {
 pub type Task<A> = fn(&mut Engine<A>, &mut A, u64);
 
 /// How a worker ended.
-#[derive(Debug)]
 pub enum Outcome<A: 'static, P = Box<dyn Port + Send>> {
     /// As it should, or with an error of a port.
-    Ended(Worker<A, P>, Result<(), PortError>),
+    Ended(Box<Worker<A, P>>, Result<(), PortError>),
     /// It panicked, with these words. What it had is gone.
     Died(String),
+}
+
+impl<A, P> fmt::Debug for Outcome<A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Ended(worker, result) => write!(f, "Ended({worker:?}, {result:?})"),
+            Outcome::Died(words) => write!(f, "Died({words:?})"),
+        }
+    }
 }
 
 /// The queue to a worker is full, or the worker has ended.
@@ -259,7 +267,7 @@ pub fn run<A: Send, P: Port + Send, R>(
 fn steerings(matrix: &mut Matrix, deal: Deal, count: usize) -> Vec<Steering<'_>> {
     match deal {
         _ if count < 2 => Vec::new(),
-        Deal::Queues => matrix.split().into_iter().map(Steering::Owner).collect(),
+        Deal::Queues => matrix.split().into_iter().map(|end| Steering::Owner(Box::new(end))).collect(),
         Deal::Copies => {
             let of = u32::try_from(count).unwrap_or(u32::MAX);
             let shares = (0..of).filter_map(|rank| Share::new(rank, of));
@@ -321,7 +329,7 @@ impl<A: Send> Seat<'_, A> {
             let result = result.and(worker.links.flush());
             self.close();
             self.publish(&worker, if result.is_ok() { Phase::Ended } else { Phase::Failed });
-            Outcome::Ended(worker, result)
+            Outcome::Ended(Box::new(worker), result)
         }));
         let outcome = ended.unwrap_or_else(|words| {
             let last = Snapshot::from_words(self.writer.value());

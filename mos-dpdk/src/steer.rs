@@ -18,7 +18,7 @@ pub enum Steering<'r> {
     /// come to the same results as one that takes them all.
     Share(Splitter),
     /// Every worker receives other frames, and gives away what is not its own.
-    Owner(Handoff<'r>),
+    Owner(Box<Handoff<'r>>),
 }
 
 impl Steering<'_> {

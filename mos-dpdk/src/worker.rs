@@ -27,7 +27,7 @@ pub struct Worker<A: 'static, P = Box<dyn Port + Send>> {
     pub links: Links<P>,
 }
 
-impl<A, P: fmt::Debug> fmt::Debug for Worker<A, P> {
+impl<A, P> fmt::Debug for Worker<A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Worker({:?}, {:?})", self.engine, self.links)
     }
