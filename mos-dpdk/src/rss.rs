@@ -2,7 +2,8 @@
 //!
 //! It is the Toeplitz hash of network cards, with the key [`SYMMETRIC_KEY`]: two octets over and over. With such a key the hash depends
 //! only on the XOR of the 16-bit words of addresses and ports, so that both directions of a connection have the same, and
-//! a card that is given the key and the map of [`queue`] spreads packets as this module does.
+//! a card that is given the key and the map of [`queue`] spreads packets as this module does. Connections whose addresses
+//! and ports have few different XORs (each host with its neighbour's) come to few queues, with this as with any symmetric key.
 //!
 //! # Invariants
 //! 1. Both directions of a connection have one queue, whatever the number of queues.

@@ -204,3 +204,51 @@ fn fragments_go_where_their_first_one_went() {
     let expected = [of_addresses.clone(), of_port(7), of_port(7), of_port(8), of_port(8), of_addresses];
     assert_eq!(raw(&again), expected);
 }
+
+/// Connections of several plans of addresses, 10,000 of each.
+fn plans() -> [(&'static str, Vec<(SocketAddr, SocketAddr)>); 4] {
+    let end = |ip: [u8; 4], port: u32| SocketAddr::new(ip.into(), port as u16);
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 32) as u32
+    };
+    let anywhere =
+        (0..10_000).map(|_| (end(random().to_be_bytes(), random()), end(random().to_be_bytes(), random())));
+    let anywhere = anywhere.collect();
+    let web = [198, 51, 100, 7];
+    let one_pair = (0..10_000).map(|n| (end([192, 0, 2, 1], 20_000 + n), end(web, 443))).collect();
+    let subnet = |n: u32| [10, 0, (n >> 8) as u8 & 3, n as u8];
+    let many_clients = (0..10_000).map(|n| (end(subnet(n), 40_000 + n / 7), end(web, 443))).collect();
+    let mirrored = (0..10_000).map(|n| (end(subnet(n), 5000 + n / 1024), end(subnet(n + 1), 5000))).collect();
+    [("anywhere", anywhere), ("one client", one_pair), ("a subnet", many_clients), ("neighbours", mirrored)]
+}
+
+#[test]
+fn ten_thousand_connections_are_spread_better_than_by_the_original() {
+    // Its key is one octet over and over, so that only the XOR of all octets counts.
+    let originals: Vec<u32> = (0..=255).map(|octet| by_definition(&[5; 40], &[octet])).collect();
+    println!("the fullest queue, as a share of the mean: ours, the original's");
+    for (name, connections) in plans() {
+        for queues in [2, 3, 6, 12, 64] {
+            let mut filled = [vec![0_u32; queues as usize], vec![0_u32; queues as usize]];
+            for (client, server) in &connections {
+                let own = queue(hash(*client, *server), queues);
+                assert_eq!(own, queue(hash(*server, *client), queues), "the other direction");
+                let folded = input(*client, *server, true).iter().fold(0, |all, octet| all ^ octet);
+                let original = originals[usize::from(folded)] % 128 % queues;
+                filled[0][own as usize] += 1;
+                filled[1][original as usize] += 1;
+            }
+            let mean = connections.len() as f64 / f64::from(queues);
+            let [ours, original] =
+                filled.map(|filled| f64::from(filled.into_iter().max().unwrap_or_default()) / mean);
+            println!("{name:<11} {queues:>2} queues: {ours:.2} {original:.2}");
+            if name == "neighbours" {
+                continue; // few XORs of addresses: no hash of them can be even
+            }
+            assert!(queues == 64 || ours < 1.1, "{name} {queues} {ours}");
+            assert!(ours <= original * 1.02, "{name} {queues} {ours} {original}");
+        }
+    }
+}
