@@ -12,6 +12,9 @@ const PAYLOAD: u32 = 6;
 /// Microseconds between frames.
 const STEP: u64 = 1;
 
+const CLIENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const SERVER: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
 /// A frame as it lies in memory.
 pub type Octets = [u8; FRAME];
 
@@ -99,6 +102,9 @@ impl Crowd {
         let (src, dst) = if side == Side::Client { (client, server) } else { (server, client) };
         let (sport, dport) = if side == Side::Client { (port, http) } else { (http, port) };
         let mut put = |at: usize, bytes: &[u8]| frame[at..at + bytes.len()].copy_from_slice(bytes);
+        // Bridges go by these.
+        let hosts = if side == Side::Client { [SERVER, CLIENT] } else { [CLIENT, SERVER] };
+        put(0, hosts.as_flattened());
         put(16, &(40 + payload as u16).to_be_bytes());
         put(26, &src);
         put(30, &dst);
