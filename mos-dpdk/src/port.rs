@@ -140,7 +140,8 @@ pub enum Timestamps {
 pub enum Spread {
     /// It has all of them.
     Alone,
-    /// The device deals out whole connections by [`crate::rss`], but for fragments and what is in tunnels: those may be anywhere.
+    /// The device deals out whole connections by [`crate::rss`], but for fragments, what is behind IPv6 extension headers, and
+    /// what is in tunnels: those may be anywhere.
     ByHash,
     /// By some other rule.
     Otherwise,

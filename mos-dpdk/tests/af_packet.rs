@@ -11,6 +11,8 @@ mod host;
 mod raw;
 #[path = "live/server.rs"]
 mod server;
+#[path = "af_packet/spread.rs"]
+mod spread;
 mod support;
 
 use host::{CLIENT, Host, SERVER};

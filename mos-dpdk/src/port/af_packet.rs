@@ -20,9 +20,10 @@ mod queue;
 mod ring;
 mod socket;
 mod split;
+mod spread;
 
 use super::{Capabilities, OpenError, Port, PortError, Received, Spread, Statistics, Timestamps};
-use crate::clock;
+use crate::{clock, rss};
 use block::{Piece, Place, Reader};
 use mos_flow::Frame;
 use mos_flow::engine::BURST;
@@ -30,6 +31,7 @@ use queue::Queue;
 use ring::Ring;
 use socket::Socket;
 use std::cell::Cell;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -43,8 +45,6 @@ pub struct Options {
     pub promiscuous: bool,
     /// What this machine itself sends by the interface, too. A port that is forwarded to would see what it sends.
     pub outgoing: bool,
-    /// Several ports on the interface share what comes.
-    pub fanout: Option<Fanout>,
     /// How the kernel hands frames over.
     pub handover: Handover,
     /// Octets of the ring, in blocks of 128 KiB, of which there are at least two, or of the queue.
@@ -64,13 +64,11 @@ pub enum Handover {
 }
 
 impl Default for Options {
-    /// To listen: promiscuous, without what the machine sends, alone, in blocks; the memory and the time are arbitrary
-    /// figures.
+    /// To listen: promiscuous, without what the machine sends, in blocks; the memory and the time are arbitrary figures.
     fn default() -> Self {
         Options {
             promiscuous: true,
             outgoing: false,
-            fanout: None,
             handover: Handover::Blocks { timeout: Duration::from_millis(1) },
             memory: 16 << 20,
         }
@@ -82,19 +80,6 @@ impl Options {
     pub fn inline() -> Self {
         Options { handover: Handover::Frames, ..Options::default() }
     }
-}
-
-/// Ports that share what comes by one interface: both directions of a connection are the same port's.
-///
-/// A connection that passes between two interfaces is the same worker's on both if the workers have joined the groups of both in
-/// the same order, and none has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fanout {
-    /// Of the group, which is one interface's: another interface of the same network namespace needs another number.
-    pub group: u16,
-    /// The kernel reassembles IPv4 fragments first, so that they are the port's that has the rest of the connection. What is
-    /// reassembled may be too large to be forwarded.
-    pub defrag: bool,
 }
 
 /// Where frames are that have come.
@@ -141,11 +126,44 @@ impl AfPacket {
     /// Listens to the interface `name`. It takes the right to raw sockets (`CAP_NET_RAW`) in this network namespace.
     ///
     /// # Errors
-    /// [`OpenError`]: without that right, without that interface, for one that is not of Ethernet, for a group that is in use
-    /// in another way, or when there is no memory for the ring.
+    /// [`OpenError`]: without that right, without that interface, for one that is not of Ethernet, or when there is no memory
+    /// for the ring.
     pub fn open(name: &str, options: &Options) -> Result<Self, OpenError> {
-        let (socket, source) = Socket::open(name, options)?;
-        Ok(AfPacket {
+        let (socket, source) = Socket::open(name, options, false)?;
+        Ok(AfPacket::new(name, options, (socket, source), Spread::Alone))
+    }
+
+    /// Listens to the interface `name` with a port for each of `workers`, at most [`rss::MAP_ENTRIES`], who share what comes: the
+    /// port whose place in the list is the [queue](rss::queue) of a packet's hash gets it. Each has the memory of `options`.
+    ///
+    /// The places hold as long as all ports do. When one is dropped, the last one takes its place, and there is one less. An
+    /// interface that was down and is up again has all of them in their places, but not before a moment has passed.
+    ///
+    /// # Errors
+    /// As of [`AfPacket::open`]; for a number of workers that cannot be had; and where the interface is down, of a Linux before
+    /// 6.13.
+    pub fn open_all(name: &str, options: &Options, workers: u16) -> Result<Vec<Self>, OpenError> {
+        if workers == 1 {
+            return Ok(vec![AfPacket::open(name, options)?]);
+        }
+        if workers == 0 || u32::from(workers) > rss::MAP_ENTRIES {
+            let sentence = format!("{name} can be shared by 1 to {} workers", rss::MAP_ENTRIES);
+            return Err(OpenError::new(sentence, io::ErrorKind::InvalidInput));
+        }
+        let mut ports = Vec::with_capacity(workers.into());
+        let mut group = None;
+        for _ in 0..workers {
+            // Nobody sees anything before all are there.
+            let (socket, source) = Socket::open(name, options, true)?;
+            group = Some(socket.enter(name, group, options.outgoing)?);
+            ports.push(AfPacket::new(name, options, (socket, source), Spread::ByHash));
+        }
+        ports.iter().try_for_each(|port| port.socket.open_filter())?;
+        Ok(ports)
+    }
+
+    fn new(name: &str, options: &Options, (socket, source): (Socket, Source), spread: Spread) -> Self {
+        AfPacket {
             name: name.to_owned(),
             socket,
             source,
@@ -153,9 +171,9 @@ impl AfPacket {
             scratch: vec![0; SCRATCH],
             handover: options.handover,
             removed: false,
-            spread: if options.fanout.is_some() { Spread::Otherwise } else { Spread::Alone },
+            spread,
             statistics: Cell::default(),
-        })
+        }
     }
 
     /// The interface's name.

@@ -1,11 +1,10 @@
 //! Frames from one end of a pair to the other, without anybody else.
 
 use super::{alone, ip, pair, say};
-use mos_dpdk::port::af_packet::{AfPacket, Fanout, Options};
+use mos_dpdk::port::af_packet::{AfPacket, Options};
 use mos_dpdk::port::{Port, Received};
 use mos_flow::{Frame, Instant, Verdict};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -17,11 +16,11 @@ const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
 /// Both ways of the kernel to hand frames over.
-fn both_ways() -> [Options; 2] {
+pub(crate) fn both_ways() -> [Options; 2] {
     [Options::default(), Options::inline()]
 }
 
-fn open(name: &str, mut options: Options, set: impl FnOnce(&mut Options)) -> AfPacket {
+pub(crate) fn open(name: &str, mut options: Options, set: impl FnOnce(&mut Options)) -> AfPacket {
     set(&mut options);
     AfPacket::open(name, &options).unwrap()
 }
@@ -46,7 +45,7 @@ fn receive(port: &mut AfPacket) -> Vec<Vec<u8>> {
     frames
 }
 
-fn send(port: &mut AfPacket, frames: &[Vec<u8>]) -> usize {
+pub(crate) fn send(port: &mut AfPacket, frames: &[Vec<u8>]) -> usize {
     let frames: Vec<Frame<'_>> = frames.iter().map(|data| Frame::ethernet(Instant(0), data)).collect();
     port.transmit(&frames).unwrap()
 }
@@ -104,55 +103,6 @@ fn tags_stay() {
             assert!(receive(&mut there) == frames, "{options:?}");
         }
     });
-}
-
-/// A segment of TCP over IPv4, without checksums.
-fn segment(source: [u8; 5], destination: [u8; 5]) -> Vec<u8> {
-    let mut frame = [&ADDRESSES[..], &[8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]].concat();
-    frame.extend([&source[..4], &destination[..4]].concat());
-    frame.extend([4, source[4], 4, destination[4]]);
-    frame.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0]);
-    frame
-}
-
-#[test]
-fn ports_of_a_group_share_and_both_directions_of_a_connection_are_one_ports() {
-    alone("raw::ports_of_a_group_share_and_both_directions_of_a_connection_are_one_ports", || {
-        pair("here", "there");
-        pair("also", "away");
-        both_ways().into_iter().for_each(share);
-        let busy = |group| Options { fanout: Some(Fanout { group, defrag: true }), ..Options::default() };
-        let member = AfPacket::open("away", &busy(8)).unwrap();
-        let error = AfPacket::open("there", &busy(8)).unwrap_err();
-        assert!(error.to_string().starts_with("group 8 is in use"), "{error}");
-        // A group without members is none.
-        drop(member);
-        AfPacket::open("there", &busy(8)).unwrap();
-    });
-}
-
-fn share(options: Options) {
-    const FLOWS: usize = 1000;
-    let grouped = |name, group| open(name, options, |o| o.fanout = Some(Fanout { group, defrag: true }));
-    let mut workers = [0, 1].map(|_| [grouped("there", 7), grouped("away", 8)]);
-    let [mut here, mut also] = ["here", "also"].map(|name| open(name, options, |_| ()));
-    let ends = |n: usize| ([10, 0, 0, (n % 200) as u8, (n / 200) as u8], [10, 1, (n % 7) as u8, 1, 80]);
-    let requests: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).0, ends(n).1)).collect();
-    let answers: Vec<_> = (0..FLOWS).map(|n| segment(ends(n).1, ends(n).0)).collect();
-    assert_eq!(send(&mut here, &requests) + send(&mut here, &answers), 2 * FLOWS);
-    assert_eq!(send(&mut also, &answers), FLOWS);
-    let mut owners = HashMap::new();
-    let mut counts = [0; 2];
-    for (worker, ports) in workers.iter_mut().enumerate() {
-        for frame in ports.iter_mut().flat_map(receive) {
-            let flow = requests.iter().chain(&answers).position(|sent| *sent == frame).unwrap() % FLOWS;
-            assert_eq!(*owners.entry(flow).or_insert(worker), worker, "flow {flow}");
-            counts[worker] += 1;
-        }
-    }
-    say(&format!("of {} frames each got {counts:?}", 3 * FLOWS));
-    assert_eq!((owners.len(), counts[0] + counts[1]), (FLOWS, 3 * FLOWS), "each came once");
-    assert!(counts.iter().all(|count| *count > 3 * FLOWS / 4), "{counts:?}");
 }
 
 #[test]
@@ -230,7 +180,7 @@ fn show(name: &str) -> String {
 }
 
 /// Waits until something is shown of an interface.
-fn until(name: &str, what: &str) {
+pub(crate) fn until(name: &str, what: &str) {
     let start = std::time::Instant::now();
     while !show(name).contains(what) {
         assert!(start.elapsed() < Duration::from_secs(10), "{}", show(name));

@@ -2,7 +2,7 @@
 
 use super::queue::{self, Queue};
 use super::ring::{BLOCK, Ring};
-use super::{Fanout, Handover, OpenError, Options, Source, Statistics};
+use super::{Handover, OpenError, Options, Source, Statistics, spread};
 use libc::{c_int, c_uint, c_ushort};
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, LinkType, Verdict};
@@ -31,6 +31,10 @@ const NOMINAL_FRAME: usize = 2048;
 const ETHERNET: c_ushort = 1;
 const LOOPBACK: c_ushort = 772;
 
+/// Several sockets that share what comes: how one asks to be the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group(c_uint);
+
 /// A packet socket, and what tells that its interface has changed.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -42,8 +46,12 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// A socket on the interface, and where its frames are.
-    pub(super) fn open(name: &str, options: &Options) -> Result<(Socket, Source), OpenError> {
+    /// A socket on the interface, and where its frames are. A closed one lets nothing in until [`Socket::open_filter`].
+    pub(super) fn open(
+        name: &str,
+        options: &Options,
+        is_closed: bool,
+    ) -> Result<(Socket, Source), OpenError> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Without a protocol it gets nothing until it is bound.
         let packets = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
@@ -68,7 +76,10 @@ impl Socket {
                 Source::Queue(Queue::new())
             }
         };
-        socket.join(name, index as c_int, options)?;
+        if is_closed {
+            socket.close_filter()?;
+        }
+        socket.attach(name, index as c_int, options.promiscuous)?;
         Ok((socket, source))
     }
 
@@ -104,27 +115,13 @@ impl Socket {
     }
 
     /// From here on there are frames.
-    fn join(&self, name: &str, index: c_int, options: &Options) -> Result<(), OpenError> {
-        // Until it is in its group it would see what is the others'.
-        if options.fanout.is_some() {
-            self.close_filter()?;
-        }
+    fn attach(&self, name: &str, index: c_int, is_promiscuous: bool) -> Result<(), OpenError> {
         self.bind_to(index).map_err(|e| OpenError::new(format!("{name} cannot be listened to"), e))?;
         let (_, kind) = self.bound().map_err(|e| OpenError::new(format!("{name} has gone away"), e))?;
         if kind != ETHERNET && kind != LOOPBACK {
             return Err(OpenError::new(format!("{name} is no Ethernet interface"), Errno::OPNOTSUPP));
         }
-        if let Some(fanout) = options.fanout {
-            self.set(libc::PACKET_FANOUT, &word_of(fanout, options.outgoing)).map_err(|e| {
-                let group = fanout.group;
-                OpenError::new(
-                    format!("group {group} is in use on another interface or in another way"),
-                    errno_of(&e),
-                )
-            })?;
-            self.set_at(libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32)?;
-        }
-        if options.promiscuous {
+        if is_promiscuous {
             let promiscuous = libc::packet_mreq {
                 mr_ifindex: index,
                 mr_type: libc::PACKET_MR_PROMISC as c_ushort,
@@ -136,12 +133,40 @@ impl Socket {
         Ok(())
     }
 
+    /// Becomes the next member of `group`, or the first one of a new one.
+    pub(super) fn enter(&self, name: &str, group: Option<Group>, outgoing: bool) -> Result<Group, OpenError> {
+        let entered = match group {
+            Some(group) => self.set(libc::PACKET_FANOUT, &group.0).map(|()| group),
+            None => self.found_group(outgoing),
+        };
+        entered.map_err(|e| {
+            let sentence = format!("{name} cannot be shared, for which it must be up before Linux 6.13");
+            OpenError::new(sentence, errno_of(&e))
+        })
+    }
+
+    fn found_group(&self, outgoing: bool) -> Result<Group, OpenError> {
+        let mut kind = libc::PACKET_FANOUT_CBPF;
+        if !outgoing {
+            kind |= libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+        }
+        // The kernel finds a number that no other group has.
+        self.set(libc::PACKET_FANOUT, &((kind | libc::PACKET_FANOUT_FLAG_UNIQUEID) << 16))?;
+        self.set_program(libc::SOL_PACKET, libc::PACKET_FANOUT_DATA, &mut spread::program(outgoing))?;
+        let [group] = self
+            .numbers(libc::PACKET_FANOUT)
+            .map_err(|e| OpenError::new("the kernel does not tell the group of a packet socket", e))?;
+        Ok(Group(kind << 16 | group & 0xffff))
+    }
+
     /// Lets nothing in.
     fn close_filter(&self) -> Result<(), OpenError> {
-        let mut refuse_all =
-            [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
-        let program = libc::sock_fprog { len: 1, filter: refuse_all.as_mut_ptr() };
-        self.set_at(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+        let refuse_all = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+        self.set_program(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &mut [refuse_all])
+    }
+
+    pub(super) fn open_filter(&self) -> Result<(), OpenError> {
+        self.set_at(libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32)
     }
 
     fn bind_to(&self, index: c_int) -> rustix::io::Result<()> {
@@ -192,19 +217,32 @@ impl Socket {
             .map_err(|e| OpenError::new(format!("the kernel refuses option {option} of packet sockets"), e))
     }
 
-    /// Adds what the kernel has counted since it was last asked.
-    pub(super) fn count(&self, statistics: &mut Statistics) -> io::Result<()> {
-        let mut counted = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
-        let mut len = size_of_val(&counted) as libc::socklen_t;
-        let place = ptr::from_mut(&mut counted).cast();
-        let socket = self.packets.as_raw_fd();
+    fn set_program(
+        &self,
+        level: c_int,
+        option: c_int,
+        code: &mut [libc::sock_filter],
+    ) -> Result<(), OpenError> {
+        let len = c_ushort::try_from(code.len()).unwrap_or(c_ushort::MAX); // which the kernel refuses
+        self.set_at(level, option, &libc::sock_fprog { len, filter: code.as_mut_ptr() })
+    }
+
+    /// What the kernel tells of an option of packet sockets.
+    fn numbers<const N: usize>(&self, option: c_int) -> rustix::io::Result<[c_uint; N]> {
+        let mut numbers = [0; N];
+        let mut len = size_of_val(&numbers) as libc::socklen_t;
+        let (socket, place) = (self.packets.as_raw_fd(), numbers.as_mut_ptr().cast());
         // SAFETY: the kernel writes at most this many octets to a local that has them, and any octets are numbers.
-        answer(unsafe {
-            libc::getsockopt(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, place, &mut len)
-        })?;
-        // Those that were dropped are among those that came.
-        statistics.received += u64::from(counted.tp_packets.saturating_sub(counted.tp_drops));
-        statistics.dropped += u64::from(counted.tp_drops);
+        answer(unsafe { libc::getsockopt(socket, libc::SOL_PACKET, option, place, &mut len) })?;
+        Ok(numbers)
+    }
+
+    /// Adds what the kernel has counted since it was last asked.
+    pub(super) fn count(&self, statistics: &mut Statistics) -> rustix::io::Result<()> {
+        // `struct tpacket_stats_v3`; those that were dropped are among those that came.
+        let [came, dropped, _] = self.numbers(libc::PACKET_STATISTICS)?;
+        statistics.received += u64::from(came.saturating_sub(dropped));
+        statistics.dropped += u64::from(dropped);
         Ok(())
     }
 
@@ -253,18 +291,6 @@ impl Socket {
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.poll.as_fd()
     }
-}
-
-/// What the kernel calls the number of a group and what it does.
-fn word_of(fanout: Fanout, outgoing: bool) -> c_uint {
-    let mut kind = libc::PACKET_FANOUT_HASH;
-    if fanout.defrag {
-        kind |= libc::PACKET_FANOUT_FLAG_DEFRAG;
-    }
-    if !outgoing {
-        kind |= libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
-    }
-    c_uint::from(fanout.group) | kind << 16
 }
 
 fn errno_of(e: &OpenError) -> Errno {
