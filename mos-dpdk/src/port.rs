@@ -18,6 +18,7 @@ use crate::capture::CaptureError;
 use mos_flow::Frame;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::AddAssign;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
@@ -189,6 +190,13 @@ pub trait Port {
     /// What became of frames so far.
     fn statistics(&self) -> Statistics;
 
+    /// Asks the device to keep the packets of a TCP connection, of both directions, from this port: nobody listens any more.
+    /// `false` when it cannot. What is forwarded from must not be asked. It may be forgotten when many others were ignored
+    /// since.
+    fn ignore(&mut self, _ends: (SocketAddr, SocketAddr)) -> bool {
+        false
+    }
+
     /// What becomes readable when frames come; `None` for a port that has no need to be waited for, or cannot be. A port that is waited for
     /// stamps its frames by [`crate::clock`].
     #[cfg(unix)]
@@ -216,6 +224,10 @@ impl<P: Port + ?Sized> Port for Box<P> {
 
     fn statistics(&self) -> Statistics {
         (**self).statistics()
+    }
+
+    fn ignore(&mut self, ends: (SocketAddr, SocketAddr)) -> bool {
+        (**self).ignore(ends)
     }
 
     #[cfg(unix)]

@@ -5,6 +5,7 @@ use crate::clock;
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, Instant};
 use std::fmt;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::str::FromStr;
@@ -252,6 +253,10 @@ impl<P: Port> Port for Impaired<P> {
 
     fn statistics(&self) -> Statistics {
         self.inner.statistics()
+    }
+
+    fn ignore(&mut self, ends: (SocketAddr, SocketAddr)) -> bool {
+        self.inner.ignore(ends)
     }
 
     #[cfg(unix)]
