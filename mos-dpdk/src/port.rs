@@ -3,6 +3,9 @@
 #[cfg(target_os = "linux")]
 pub mod af_packet;
 
+#[cfg(all(target_os = "linux", feature = "dpdk"))]
+pub mod dpdk;
+
 pub mod impair;
 
 pub mod mem;
