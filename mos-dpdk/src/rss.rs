@@ -11,8 +11,10 @@
 //!    only. It need not be that of the connection that they belong to. A [`Splitter`] remembers the ports.
 //! 3. Of splitters that are shown the same frames in the same order, one for each share, exactly one takes each frame.
 
+use mos_flow::engine::BURST;
 use mos_flow::wire::{Fragment, Packet, parse};
-use mos_flow::{Frame, LinkType};
+use mos_flow::{Frame, LinkType, Verdict};
+use ringbuf_core::hint;
 use std::net::{IpAddr, SocketAddr};
 
 /// The key, for network cards.
@@ -122,6 +124,16 @@ impl Share {
     pub fn new(rank: u32, of: u32) -> Option<Share> {
         (rank < of).then_some(Share { rank, of })
     }
+
+    fn has(self, hash: u32) -> bool {
+        queue(hash, self.of) == self.rank
+    }
+
+    fn mark(self, frame: &mut Frame<'_>, hash: u32) {
+        if !self.has(hash) {
+            frame.verdict = Verdict::Drop;
+        }
+    }
 }
 
 /// Datagrams whose ports are remembered. Arbitrary; fragments follow each other closely.
@@ -175,8 +187,7 @@ impl Hashes {
         };
         let datagram = Datagram { addresses, network: packet.network, id };
         if offset > 0 {
-            let known = self.datagrams.iter().find(|known| known.0 == datagram);
-            return known.map_or(Hashed::Early(datagram, toeplitz(folded)), |known| Hashed::Known(known.1));
+            return self.known(&datagram).map_or(Hashed::Early(datagram, toeplitz(folded)), Hashed::Known);
         }
         let ports = match packet.segment_bytes(frame.data) {
             [a, b, c, d, ..] if matches!(packet.protocol, TCP | UDP) => fold(&[*a, *b, *c, *d]),
@@ -185,6 +196,10 @@ impl Hashes {
         let hash = toeplitz(folded ^ ports);
         self.remember(datagram, hash);
         Hashed::First(datagram, hash)
+    }
+
+    fn known(&self, datagram: &Datagram) -> Option<u32> {
+        self.datagrams.iter().find(|known| known.0 == *datagram).map(|known| known.1)
     }
 
     fn remember(&mut self, datagram: Datagram, hash: u32) {
@@ -243,15 +258,37 @@ impl Splitter {
     /// Whether a frame belongs to the share. Those that are not IP belong to number 0. Fragments go where their first one
     /// went, and by their addresses when they come before it.
     pub fn takes(&mut self, frame: &Frame<'_>) -> bool {
-        let Share { rank, of } = self.share;
-        if of == 1 {
-            return true;
+        self.share == Share::ALL
+            || match self.hashes.of(frame) {
+                Hashed::None => self.share.has(0),
+                Hashed::Known(hash) | Hashed::Early(_, hash) | Hashed::First(_, hash) => self.share.has(hash),
+            }
+    }
+
+    /// Gives the frames of a burst that belong to other shares a verdict to drop. Fragments also go where their first one goes
+    /// when that comes later in the same [`BURST`] frames.
+    pub fn split(&mut self, frames: &mut [Frame<'_>]) {
+        for burst in frames.chunks_mut(BURST) {
+            burst.iter().filter_map(|frame| frame.data.first()).for_each(hint::prefetch);
+            let mut early = heapless::Vec::<(usize, Datagram, u32), BURST>::new();
+            for (at, frame) in burst.iter_mut().enumerate() {
+                let hash = match self.hashes.of(frame) {
+                    Hashed::None => 0,
+                    Hashed::Known(hash) | Hashed::First(_, hash) => hash,
+                    Hashed::Early(datagram, by_addresses) => {
+                        let _ = early.push((at, datagram, by_addresses)); // at most all of them
+                        continue;
+                    }
+                };
+                self.share.mark(frame, hash);
+            }
+            for (at, datagram, by_addresses) in early {
+                let hash = self.hashes.known(&datagram).unwrap_or(by_addresses);
+                if let Some(frame) = burst.get_mut(at) {
+                    self.share.mark(frame, hash);
+                }
+            }
         }
-        let hash = match self.hashes.of(frame) {
-            Hashed::None => 0,
-            Hashed::Known(hash) | Hashed::Early(_, hash) | Hashed::First(_, hash) => hash,
-        };
-        queue(hash, of) == rank
     }
 }
 

@@ -57,6 +57,9 @@
 //! frame. A new engine stands at [`Instant`] 0, and goes to the time of its first frame in one step, timers and all: call
 //! nothing for the years between.
 //!
+//! A frame that comes with a verdict to drop only tells the time, and is counted as [`Stats::passed_over`]. So several engines that are shown the
+//! same frames, each connection's left to one of them, do together what one engine does.
+//!
 //! # Limits
 //! All memory is reserved when the engine is made. What each limit of the [`Config`] does when it is reached, and who says so:
 //!
@@ -141,7 +144,7 @@ use crate::slab::{Id, Reuse, Slab};
 use crate::socket::{FilterSlot, SocketError, SocketId, SocketKind, Sockets};
 use crate::stats::Stats;
 use crate::table::Table;
-use crate::time::{Clock, Instant};
+use crate::time::{Clock, Instant, Tick};
 use crate::timer::Wheel;
 use crate::wait::Waits;
 use crate::wire::{self, Packet, Walker};
@@ -444,15 +447,29 @@ impl<A, M: Memory> Engine<A, M> {
                 hint::prefetch(frame.data.get(64).unwrap_or(first));
             }
         }
-        let prepared: heapless::Vec<_, BURST> = frames.iter().map(|frame| self.prepare(frame)).collect();
+        let own = |frame: &&Frame<'_>| frame.verdict != Verdict::Drop;
+        let prepared: heapless::Vec<_, BURST> =
+            frames.iter().filter(own).map(|frame| self.prepare(frame)).collect();
         for p in prepared.iter().flatten() {
             if let Some(slot) = self.table.candidate(p.hash).and_then(|index| self.flows.slot(index)) {
                 hint::prefetch_all(slot);
             }
         }
-        for (slot, frame) in prepared.iter().zip(frames) {
-            self.advance_clock(frame.time, app);
-            frame.verdict = self.process(frame, slot, app);
+        let mut prepared = prepared.iter();
+        for frame in frames {
+            let tick = self.advance_clock(frame.time, app);
+            match (frame.verdict, tick) {
+                (Verdict::Drop, _) => {
+                    self.stats.passed_over += 1;
+                    continue;
+                }
+                (_, Tick::Forward) => {}
+                (_, Tick::StepBack) => self.stats.clock_steps_back += 1,
+                (_, Tick::Jump) => self.stats.clock_jumps += 1,
+            }
+            if let Some(slot) = prepared.next() {
+                frame.verdict = self.process(frame, slot, app);
+            }
         }
     }
 

@@ -39,7 +39,7 @@ pub struct Frame<'a> {
     pub link: LinkType,
     /// Number of the port it came in by.
     pub port: u16,
-    /// What is to become of it; set by the engine.
+    /// What is to become of it; set by the engine. One that comes with a verdict to drop is not the engine's: only its time is taken.
     pub verdict: Verdict,
 }
 

@@ -68,6 +68,8 @@ pub struct Stats {
     pub frames: u64,
     /// Their octets on the wire.
     pub octets: u64,
+    /// Frames that came with a verdict to drop, and are not among those.
+    pub passed_over: u64,
     /// TCP segments of tracked connections.
     pub segments: u64,
     /// Connections that were opened.

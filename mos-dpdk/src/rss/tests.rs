@@ -251,4 +251,28 @@ fn ten_thousand_connections_are_spread_better_than_by_the_original() {
             assert!(ours <= original * 1.02, "{name} {queues} {ours} {original}");
         }
     }
+/// Which shares keep a frame of a burst.
+#[test]
+fn a_burst_is_split_so_that_fragments_go_where_their_first_one_goes() {
+    const OF: u32 = 16;
+    let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
+    let packets = [fragment(1, 7, false), fragment(1, 7, true), fragment(2, 9, false), arp];
+    let link = |n: usize| if n == 3 { LinkType::Ethernet } else { LinkType::RawIp };
+    let frames: Vec<Frame<'_>> = (0..)
+        .zip(&packets)
+        .map(|(n, packet)| Frame { link: link(n), ..Frame::ethernet(Instant(0), packet) })
+        .collect();
+    let mut kept = vec![Vec::new(); frames.len()];
+    for rank in 0..OF {
+        let mut burst = frames.clone();
+        Splitter::new(Share::new(rank, OF).unwrap()).split(&mut burst);
+        for (kept, _) in kept.iter_mut().zip(&burst).filter(|(_, frame)| frame.verdict.is_forward()) {
+            kept.push(rank);
+        }
+    }
+    let (client, server) = ("10.0.0.1".parse().unwrap(), "10.0.3.2".parse().unwrap());
+    let of_port = queue(hash(SocketAddr::new(client, 7), SocketAddr::new(server, 53)), OF);
+    let of_addresses = queue(hash_of_addresses(client, server), OF);
+    assert_eq!(kept, [[of_port], [of_port], [of_addresses], [0]]);
+    assert_ne!(of_port, of_addresses);
 }

@@ -782,6 +782,46 @@ fn a_clock_that_steps_back_is_counted_and_harmless() {
     assert_eq!(w.engine.now(), Instant(1_003_000));
 }
 
+/// Steps back, jumps and time-outs included.
+#[test]
+fn engines_that_take_a_connection_each_do_what_one_does() {
+    let (mut x, mut y) = (exchange(), other(7));
+    let mut frames: Vec<(u64, bool, Vec<u8>)> = Vec::new();
+    let mut time = 1_000_000;
+    let waits = [3_000, 4_000_000_000, 0, 1_700_000_000, 2_000_000_000, 900_000];
+    for (first, frame) in
+        x.handshake().into_iter().map(|f| (true, f)).chain(y.handshake().map(|f| (false, f)))
+    {
+        frames.push((time, first, frame));
+    }
+    for (n, wait) in waits.into_iter().cycle().take(24).enumerate() {
+        time += wait;
+        let (first, early) = (n % 3 == 0, if n % 5 == 4 { 400 } else { 0 });
+        let data = if first { x.data(Side::Client, b"one") } else { y.data(Side::Client, b"other") };
+        frames.push((time - early, first, data));
+    }
+    let run = |mine: &dyn Fn(bool) -> bool| {
+        let mut w = World::new(small());
+        w.on_everything(w.socket);
+        let verdict = |first: bool| if mine(first) { Verdict::Forward } else { Verdict::Drop };
+        let mut burst: Vec<Frame<'_>> = Vec::new();
+        for (time, first, data) in &frames {
+            burst.push(Frame { verdict: verdict(*first), ..Frame::ethernet(Instant(*time), data) });
+        }
+        w.engine.process_burst(&mut burst, &mut w.log);
+        w.engine.check();
+        let kept = burst.iter().filter(|f| f.verdict.is_forward()).count();
+        (*w.engine.stats(), w.engine.now(), kept)
+    };
+    let (whole, [one, other]) = (run(&|_| true), [run(&|first| first), run(&|first| !first)]);
+    let mut sum = one.0;
+    sum += other.0;
+    assert_eq!((sum.passed_over, one.2 + other.2), (frames.len() as u64, frames.len()));
+    assert_eq!(Stats { passed_over: 0, ..sum }, whole.0);
+    assert_eq!((one.1, other.1), (whole.1, whole.1));
+    assert!(whole.0.clock_jumps > 0 && whole.0.clock_steps_back > 0 && whole.0.flows_ended > 0);
+}
+
 #[test]
 fn troubles_name_what_is_beyond_the_window() {
     let mut w = World::new(small());

@@ -77,14 +77,11 @@ impl<A, M: Memory> Engine<A, M> {
         timers.into_iter().flatten().min()
     }
 
-    /// Takes the time of a frame.
-    pub(super) fn advance_clock(&mut self, told: Instant, app: &mut A) {
-        match self.clock.advance(told) {
-            Tick::Forward => {}
-            Tick::StepBack => self.stats.clock_steps_back += 1,
-            Tick::Jump => self.stats.clock_jumps += 1,
-        }
+    /// Takes the time of a frame. What time made of it is not counted yet.
+    pub(super) fn advance_clock(&mut self, told: Instant, app: &mut A) -> Tick {
+        let tick = self.clock.advance(told);
         self.run_timers(app);
+        tick
     }
 
     /// Runs what is due, of connections and of the application, in the order of deadlines.
