@@ -119,6 +119,7 @@ impl From<&io::Error> for Errno {
             (Some(errno), _) => Errno(errno),
             (None, io::ErrorKind::IsADirectory) => Errno::ISDIR,
             (None, io::ErrorKind::InvalidInput) => Errno::INVAL,
+            (None, io::ErrorKind::ResourceBusy) => Errno::BUSY,
             (None, _) => Errno::IO,
         }
     }

@@ -46,6 +46,15 @@ pub(crate) enum Kind {
     Tap,
 }
 
+impl Kind {
+    fn io(self) -> Io {
+        match self {
+            Kind::AfPacket => Io::AfPacket,
+            Kind::Tap => Io::Tap,
+        }
+    }
+}
+
 impl Plan {
     /// By the environment's word, or the configuration's.
     ///

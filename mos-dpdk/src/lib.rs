@@ -8,6 +8,7 @@
 //!   [`handoff`]  frames to the core that owns their connection
 //!   [`steer`]    which frames of a burst a core processes
 //!   [`links`]    one core's ports: receive ► Engine::process_burst ► transmit
+//!   [`device`]   the ports of each worker, opened
 //!   [`worker`]   one core's loop over them
 //!   [`snapshot`] what a worker tells other threads of itself
 //!   [`runtime`]  several workers, pinned, commanded, stopped
@@ -52,6 +53,8 @@ pub mod handoff;
 pub mod steer;
 
 pub mod links;
+
+pub mod device;
 
 mod doorbell;
 

@@ -78,6 +78,13 @@ impl<P: Port> Links<P> {
         Links::new([left, right], Forwarding::Pairs)
     }
 
+    /// The same links by other ports, made of these: adaptors.
+    pub fn map<Q: Port>(self, mut f: impl FnMut(P) -> Q) -> Links<Q> {
+        let places = self.places.into_iter();
+        let places = places.map(|Place { port, is_over }| Place { port: f(port), is_over }).collect();
+        Links { places, forwarding: self.forwarding }
+    }
+
     /// The ports, by their numbers.
     pub fn ports(&self) -> impl Iterator<Item = &P> {
         self.places.iter().map(|place| &place.port)

@@ -70,7 +70,7 @@ impl From<io::Error> for PortError {
     }
 }
 
-/// Why a device cannot be opened: a sentence, and what the operating system said.
+/// Why a device cannot be opened: a sentence, and what the operating system said, or would say.
 #[derive(Debug)]
 pub struct OpenError {
     sentence: String,
@@ -78,7 +78,6 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    #[cfg(target_os = "linux")]
     pub(crate) fn new(sentence: impl Into<String>, source: impl Into<io::Error>) -> Self {
         OpenError { sentence: sentence.into(), source: source.into() }
     }
@@ -91,7 +90,12 @@ impl OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.sentence, crate::sentence(&self.source))
+        f.write_str(&self.sentence)?;
+        // A mere kind of error is in the sentence.
+        match self.source.raw_os_error().is_some() || self.source.get_ref().is_some() {
+            true => write!(f, ": {}", crate::sentence(&self.source)),
+            false => Ok(()),
+        }
     }
 }
 

@@ -7,17 +7,12 @@ use crate::lock::lock;
 use crate::slot::{Epoch, Slot};
 use crate::sync::{Mutex, process_wide};
 use mos_dpdk::Links;
+use mos_dpdk::device::{self, Plan};
 use mos_dpdk::links::Forwarding;
-use mos_dpdk::port::af_packet::{AfPacket, Options};
-use mos_dpdk::port::nothing::Nothing;
-use mos_dpdk::port::tap::Tap;
-use mos_dpdk::port::{Port, PortError, Received};
+use mos_dpdk::port::{PortError, Received};
 use mos_dpdk::steer::Steering;
 use mos_flow::Engine;
-use std::collections::HashSet;
 use std::os::fd::{AsRawFd, RawFd};
-
-type Device = Box<dyn Port + Send>;
 
 /// The devices of a context.
 pub(crate) struct Live {
@@ -40,24 +35,10 @@ impl Live {
         let Some(holder) = Holder::new(slot)? else {
             return Ok(Live { links: Links::new([], Forwarding::Nowhere), holder: None });
         };
-        let mut names = HashSet::new();
-        let mut open = |name: &String, is_alone: bool| -> Result<Device, Failure> {
-            if !names.insert(name.clone()) {
-                return Err((Errno::BUSY, format!("{name} is named twice")));
-            }
-            open_device(kind, name, is_alone)
-        };
-        let mut opened = Vec::new();
-        for (left, right) in links {
-            opened.push(open(left, right.is_none())?);
-            // Numbers of ports go by twos.
-            opened.push(match right {
-                Some(right) => open(right, false)?,
-                None => Box::new(Nothing),
-            });
-        }
-        let forwarding = if forwards { Forwarding::Pairs } else { Forwarding::Nowhere };
-        Ok(Live { links: Links::new(opened, forwarding), holder: Some(holder) })
+        let plan = Plan { io: kind.io(), links: links.to_vec(), workers: 1, forwards };
+        let opened = device::open(&plan).map_err(|e| (Errno::from(e.io()), e.to_string()))?;
+        let links = opened.into_iter().next().unwrap_or_else(|| Links::new([], Forwarding::Nowhere));
+        Ok(Live { links, holder: Some(holder) })
     }
 
     /// One burst of each device.
@@ -82,21 +63,6 @@ impl Live {
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.links.descriptors().map(|descriptor| descriptor.as_raw_fd())
     }
-}
-
-/// Of an interface alone, what this machine sends by it is part of its traffic.
-fn open_device(kind: Kind, name: &str, is_alone: bool) -> Result<Device, Failure> {
-    Ok(match kind {
-        Kind::AfPacket => {
-            let options =
-                if is_alone { Options { outgoing: true, ..Options::default() } } else { Options::inline() };
-            let opened = AfPacket::open(name, &options);
-            Box::new(opened.map_err(|e| (Errno::from(e.io()), e.to_string()))?)
-        }
-        Kind::Tap => Box::new(
-            Tap::open(name).map_err(|e| (Errno::from(&e), format!("{name}: {}", mos_dpdk::sentence(&e))))?,
-        ),
-    })
 }
 
 /// Whoever has it may open devices: a device serves one context, and the first one made gets all of them.
