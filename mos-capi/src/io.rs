@@ -12,6 +12,7 @@ use crate::slot::Slot;
 use capture::Capture;
 use live::Live;
 use mos_dpdk::config::{Config, Io, Mos};
+use mos_dpdk::device;
 use mos_dpdk::port::{PortError, Received};
 use mos_flow::{Engine, Instant};
 use std::ffi::{OsStr, OsString};
@@ -34,25 +35,7 @@ pub(crate) enum Plan {
     /// Files, one after the other, and what is written of them.
     Capture { inputs: Vec<PathBuf>, output: Option<PathBuf> },
     /// Devices of one kind.
-    Live { kind: Kind, links: Vec<Devices> },
-}
-
-/// What devices are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Interfaces that are there, by packet sockets.
-    AfPacket,
-    /// TAP devices.
-    Tap,
-}
-
-impl Kind {
-    fn io(self) -> Io {
-        match self {
-            Kind::AfPacket => Io::AfPacket,
-            Kind::Tap => Io::Tap,
-        }
-    }
+    Live(device::Plan),
 }
 
 impl Plan {
@@ -62,7 +45,7 @@ impl Plan {
     /// `ENODEV` when nothing is named, or something that this library cannot do.
     pub(crate) fn of(environment: Option<&OsStr>, config: &Config) -> Result<Plan, Failure> {
         let plan = match environment {
-            Some(value) => from_environment(value),
+            Some(value) => from_environment(value, &config.mos.dpdk_args),
             None => from_configuration(&config.mos),
         };
         plan.map_err(|sentence| (Errno::NODEV, sentence))
@@ -78,8 +61,9 @@ impl Plan {
 }
 
 /// `MODULE:NAMES`.
-fn from_environment(value: &OsStr) -> Result<Plan, String> {
-    const FORMS: &str = "MOS_IO is none of pcap:IN[,OUT], af_packet:LEFT[,RIGHT] and tap:LEFT,RIGHT";
+fn from_environment(value: &OsStr, dpdk_args: &[String]) -> Result<Plan, String> {
+    const FORMS: &str =
+        "MOS_IO is none of pcap:IN[,OUT], tap:LEFT,RIGHT and af_packet:LEFT[,RIGHT] (or af_xdp, or dpdk)";
     let (module, names) = halves(value.as_bytes(), b':');
     let io = std::str::from_utf8(module).ok().and_then(Io::named).ok_or(FORMS)?;
     let (first, second) = names.map_or((&b""[..], None), |names| halves(names, b','));
@@ -91,16 +75,10 @@ fn from_environment(value: &OsStr) -> Result<Plan, String> {
         (Io::Pcap, _) if !first.is_empty() => {
             Ok(Plan::Capture { inputs: vec![path(first)], output: second.map(path) })
         }
-        (Io::AfPacket, second) if !first.is_empty() => {
-            let link = (text(first)?, second.map(text).transpose()?);
-            Ok(Plan::Live { kind: Kind::AfPacket, links: vec![link] })
+        (_, second) if !first.is_empty() && (io != Io::Tap || second.is_some()) => {
+            live(io, vec![(text(first)?, second.map(text).transpose()?)], dpdk_args)
         }
-        (Io::Tap, Some(second)) if !first.is_empty() => {
-            let link = (text(first)?, Some(text(second)?));
-            Ok(Plan::Live { kind: Kind::Tap, links: vec![link] })
-        }
-        (Io::Pcap | Io::AfPacket | Io::Tap, _) => Err(FORMS.to_owned()),
-        (io, _) => Err(not_built(io)),
+        _ => Err(FORMS.to_owned()),
     }
 }
 
@@ -114,9 +92,7 @@ fn from_configuration(mos: &Mos) -> Result<Plan, String> {
     match mos.io {
         Some(Io::Pcap) if mos.pcap_in.is_empty() => Err("`io = pcap` needs `pcap_in = FILE`".to_owned()),
         Some(Io::Pcap) => Ok(Plan::Capture { inputs: mos.pcap_in.clone(), output: mos.pcap_out.clone() }),
-        Some(Io::AfPacket) => from_links(mos, Kind::AfPacket),
-        Some(Io::Tap) => from_links(mos, Kind::Tap),
-        Some(io) => Err(not_built(io)),
+        Some(io) => from_links(mos, io),
         None => Err(
             "no input: set MOS_IO=pcap:IN[,OUT], MOS_IO=af_packet:LEFT[,RIGHT] or MOS_IO=tap:LEFT,RIGHT, or \
                      `io` in the mos block"
@@ -125,15 +101,27 @@ fn from_configuration(mos: &Mos) -> Result<Plan, String> {
     }
 }
 
-fn from_links(mos: &Mos, kind: Kind) -> Result<Plan, String> {
+fn from_links(mos: &Mos, io: Io) -> Result<Plan, String> {
     match links(mos) {
         links if links.is_empty() => {
-            let io = if kind == Kind::Tap { "tap" } else { "af_packet" };
             Err(format!("`io = {io}` needs devices, in nic_forward_table or netdev"))
         }
         links if links.len() > MAX_LINKS => Err(format!("there can be at most {MAX_LINKS} links")),
-        links => Ok(Plan::Live { kind, links }),
+        links => live(io, links, &mos.dpdk_args),
     }
+}
+
+/// Devices of a kind that this build has.
+fn live(io: Io, links: Vec<Devices>, dpdk_args: &[String]) -> Result<Plan, String> {
+    let feature = match io {
+        Io::AfXdp if !cfg!(feature = "xdp") => "xdp",
+        Io::Dpdk if !cfg!(feature = "dpdk") => "dpdk",
+        _ => {
+            let eal = dpdk_args.to_vec();
+            return Ok(Plan::Live(device::Plan { io, links, workers: 1, forwards: false, eal }));
+        }
+    };
+    Err(format!("this build of the library has no input by {io}: build it with `--features {feature}`"))
 }
 
 /// The pairs of devices, and then those that have no partner.
@@ -142,15 +130,6 @@ fn links(mos: &Mos) -> Vec<Devices> {
     let pairs = mos.pairs.iter().map(|(left, right)| (left.clone(), Some(right.clone())));
     let alone = mos.netdev.iter().map(|d| &d.device).filter(|d| !is_paired(d));
     pairs.chain(alone.map(|device| (device.clone(), None))).collect()
-}
-
-fn not_built(io: Io) -> String {
-    let name = match io {
-        Io::AfXdp => "AF_XDP",
-        Io::Dpdk => "DPDK",
-        _ => "that",
-    };
-    format!("this build of the library has no input by {name}")
 }
 
 /// A context's packets.
@@ -170,7 +149,7 @@ impl Input {
                 let output = output.filter(|_| forwards);
                 Capture::open(&inputs, output.as_deref(), slot.cpu()).map(Input::Capture)
             }
-            Plan::Live { kind, links } => Live::open(kind, &links, slot, forwards).map(Input::Live),
+            Plan::Live(devices) => Live::open(&device::Plan { forwards, ..devices }, slot).map(Input::Live),
         }
     }
 
@@ -240,9 +219,10 @@ mod tests {
         Ok(Plan::Capture { inputs, output: output.map(PathBuf::from) })
     }
 
-    fn live(kind: Kind, links: &[(&str, Option<&str>)]) -> Result<Plan, String> {
+    fn live(io: Io, links: &[(&str, Option<&str>)]) -> Result<Plan, String> {
         let owned = |(left, right): &(&str, Option<&str>)| ((*left).to_owned(), right.map(str::to_owned));
-        Ok(Plan::Live { kind, links: links.iter().map(owned).collect() })
+        let links = links.iter().map(owned).collect();
+        Ok(Plan::Live(device::Plan { io, links, workers: 1, forwards: false, eal: vec![] }))
     }
 
     #[test]
@@ -251,9 +231,9 @@ mod tests {
         assert_eq!(of("pcap:a b.pcap"), capture(&["a b.pcap"], None));
         assert_eq!(of("pcap:a,b,c:d"), capture(&["a"], Some("b,c:d")));
         assert_eq!(of("pcap:a,"), capture(&["a"], None));
-        assert_eq!(of("tap:in0,out-1.5"), live(Kind::Tap, &[("in0", Some("out-1.5"))]));
-        assert_eq!(of("af_packet:in0,out-1.5"), live(Kind::AfPacket, &[("in0", Some("out-1.5"))]));
-        assert_eq!(of("af_packet:mirror"), live(Kind::AfPacket, &[("mirror", None)]));
+        assert_eq!(of("tap:in0,out-1.5"), live(Io::Tap, &[("in0", Some("out-1.5"))]));
+        assert_eq!(of("af_packet:in0,out-1.5"), live(Io::AfPacket, &[("in0", Some("out-1.5"))]));
+        assert_eq!(of("af_packet:mirror"), live(Io::AfPacket, &[("mirror", None)]));
         for bad in [
             "",
             "pcap",
@@ -272,8 +252,8 @@ mod tests {
         ] {
             assert!(of(bad).is_err_and(|said| said.contains("pcap:IN[,OUT]")), "{bad}");
         }
-        for (later, name) in [("af_xdp:eth0", "AF_XDP"), ("dpdk", "DPDK")] {
-            assert!(of(later).is_err_and(|said| said.contains(name)), "{later}");
+        for (later, has) in [("af_xdp:eth0", cfg!(feature = "xdp")), ("dpdk:0", cfg!(feature = "dpdk"))] {
+            assert_eq!(of(later).is_err_and(|said| said.contains("--features")), !has, "{later}");
         }
     }
 
@@ -288,12 +268,11 @@ mod tests {
             capture(&["a b", "c"], Some("d"))
         );
         let lines = "netdev {\na 1\nmirror 1\nb 1\n}\nnic_forward_table {\nb a\nc d\n}";
-        for (io, kind) in [("io = tap", Kind::Tap), ("io = af_packet", Kind::AfPacket)] {
+        for (io, kind) in [("io = tap", Io::Tap), ("io = af_packet", Io::AfPacket)] {
             assert!(of(io).is_err_and(|said| said.contains("netdev") && said.contains(io)));
             let lines = format!("{io}\n{lines}");
             assert_eq!(of(&lines), live(kind, &[("b", Some("a")), ("c", Some("d")), ("mirror", None)]));
         }
-        assert!(of("io = af_xdp").is_err_and(|said| said.contains("AF_XDP")));
-        assert!(of("io = dpdk").is_err_and(|said| said.contains("DPDK")));
+        assert!(of("io = af_xdp").is_err_and(|said| said.contains("`io = af_xdp` needs devices")));
     }
 }

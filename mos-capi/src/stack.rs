@@ -177,7 +177,9 @@ impl Stack {
         let now = mos_dpdk::clock::now();
         let next = self.engine.next_timeout().map(|next| next.since(now));
         let most = most.into_iter().chain(next).min();
-        if self.reading {
+        if self.reading && live.must_be_polled() {
+            std::thread::yield_now();
+        } else if self.reading {
             self.slot.bell.wait_or_ready(ticket, live.descriptors(), most);
         } else {
             self.slot.bell.wait(ticket, most);

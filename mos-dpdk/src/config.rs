@@ -16,7 +16,7 @@
 //! | block | holds |
 //! |---|---|
 //! | `application` | `type` (`end` or `monitor`), `run` (required), `cpu_mask` or `core_mask`, `ip_forward` |
-//! | `mos` | `forward max_concurrency rmem_size wmem_size tcp_tw_interval tcp_timeout midstream no_ring_buffers mos_log stat_print port multiprocess nb_mem_channels io pcap_in pcap_out`, and the tables |
+//! | `mos` | `forward max_concurrency rmem_size wmem_size tcp_tw_interval tcp_timeout midstream no_ring_buffers mos_log stat_print port multiprocess nb_mem_channels io pcap_in pcap_out dpdk_args`, and the tables |
 //! | `netdev` | `device mask`: the cores that serve a device |
 //! | `arp_table` | `address[/bits] hardware-address` |
 //! | `route_table` | `network/bits device` |
@@ -30,6 +30,7 @@ mod value;
 
 pub use report::{ConfError, ConfErrorKind, LoadError, Warning, WarningKind};
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::Ipv4Addr;
@@ -131,6 +132,8 @@ pub struct Mos {
     pub pcap_in: Vec<PathBuf>,
     /// The capture to write what is forwarded to.
     pub pcap_out: Option<PathBuf>,
+    /// What DPDK is started with.
+    pub dpdk_args: Vec<String>,
     /// The table `netdev`.
     pub netdev: Vec<Netdev>,
     /// The table `arp_table`.
@@ -160,6 +163,7 @@ impl Default for Mos {
             io: None,
             pcap_in: Vec::new(),
             pcap_out: None,
+            dpdk_args: Vec::new(),
             netdev: Vec::new(),
             arp: Vec::new(),
             routes: Vec::new(),
@@ -182,6 +186,19 @@ pub enum Io {
     Pcap,
     /// Interfaces that the kernel makes, whose cables end here.
     Tap,
+}
+
+impl fmt::Display for Io {
+    /// As [`Io::named`] takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Io::AfPacket => "af_packet",
+            Io::AfXdp => "af_xdp",
+            Io::Dpdk => "dpdk",
+            Io::Pcap => "pcap",
+            Io::Tap => "tap",
+        })
+    }
 }
 
 impl Io {
@@ -435,6 +452,10 @@ impl Mos {
                 None => self.pcap_in.clear(),
             },
             "pcap_out" => self.pcap_out = path(value),
+            "dpdk_args" => {
+                self.dpdk_args = command_line(value)?;
+                check_count(self.dpdk_args.len().saturating_sub(1), "words for DPDK", MAX_WORDS)?;
+            }
             _ => return Ok(false),
         }
         Ok(true)

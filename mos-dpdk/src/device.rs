@@ -3,7 +3,7 @@
 use crate::config::Io;
 use crate::links::{Forwarding, Links};
 #[cfg(target_os = "linux")]
-use crate::port::af_packet::{AfPacket, Fanout, Options};
+use crate::port::af_packet::{AfPacket, Options};
 use crate::port::nothing::Nothing;
 #[cfg(target_os = "linux")]
 use crate::port::tap::Tap;
@@ -25,6 +25,8 @@ pub struct Plan {
     pub workers: u16,
     /// Frames of one device of a pair leave by the other; without it pairs are listened to as well.
     pub forwards: bool,
+    /// What DPDK is started with, for its devices.
+    pub eal: Vec<String>,
 }
 
 impl Plan {
@@ -73,6 +75,7 @@ fn check(plan: &Plan) -> Result<(), OpenError> {
 
 /// One device, a queue for each worker.
 fn open_queues(plan: &Plan, name: &str, is_alone: bool) -> Result<Vec<Queue>, OpenError> {
+    #[allow(unused_variables)] // when nothing is
     let lacking = |what: &str, feature: &str| {
         let sentence = format!("this build has no {what}: build with `--features {feature}`");
         Err(OpenError::new(sentence, ErrorKind::Unsupported))
@@ -83,6 +86,9 @@ fn open_queues(plan: &Plan, name: &str, is_alone: bool) -> Result<Vec<Queue>, Op
         #[cfg(target_os = "linux")]
         Io::Tap => tap(name, plan.workers),
         Io::AfXdp => lacking("AF_XDP", "xdp"),
+        #[cfg(all(target_os = "linux", feature = "dpdk"))]
+        Io::Dpdk => dpdk(plan, name),
+        #[cfg(not(all(target_os = "linux", feature = "dpdk")))]
         Io::Dpdk => lacking("DPDK", "dpdk"),
         Io::Pcap => {
             Err(OpenError::new(format!("{name}: capture files are no devices"), ErrorKind::InvalidInput))
@@ -99,18 +105,24 @@ fn open_queues(plan: &Plan, name: &str, is_alone: bool) -> Result<Vec<Queue>, Op
 #[cfg(target_os = "linux")]
 fn packet_sockets(name: &str, workers: u16, is_alone: bool) -> Result<Vec<Queue>, OpenError> {
     let options = if is_alone { Options { outgoing: true, ..Options::default() } } else { Options::inline() };
-    let fanout = (workers > 1).then(|| Fanout { group: free_group(), defrag: false });
-    let options = Options { fanout, ..options };
-    let open = |_| AfPacket::open(name, &options).map(|port| Box::new(port) as Queue);
-    (0..workers).map(open).collect()
+    let opened = AfPacket::open_all(name, &options, workers)?;
+    Ok(opened.into_iter().map(|port| Box::new(port) as Queue).collect())
 }
 
-/// A number that no other group of this process has.
-#[cfg(target_os = "linux")]
-fn free_group() -> u16 {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    (std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))) as u16
+/// DPDK is started with the first device, and ends with the last one.
+#[cfg(all(target_os = "linux", feature = "dpdk"))]
+fn dpdk(plan: &Plan, name: &str) -> Result<Vec<Queue>, OpenError> {
+    use crate::port::dpdk::{Dpdk, Eal, Options};
+    use std::sync::{Mutex, PoisonError, Weak};
+    static EAL: Mutex<Weak<Eal>> = Mutex::new(Weak::new());
+    let mut eal = EAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = match eal.upgrade() {
+        Some(started) => started,
+        None => Eal::start(&plan.eal)?,
+    };
+    *eal = std::sync::Arc::downgrade(&started);
+    let opened = Dpdk::open(&started, name, &Options { queues: plan.workers, ..Options::default() })?;
+    Ok(opened.into_iter().map(|port| Box::new(port) as Queue).collect())
 }
 
 #[cfg(target_os = "linux")]
@@ -139,7 +151,7 @@ mod tests {
     fn refused(io: Io, links: &[(&str, Option<&str>)], workers: u16) -> String {
         let owned = |(left, right): &(&str, Option<&str>)| ((*left).to_owned(), right.map(str::to_owned));
         let links = links.iter().map(owned).collect();
-        open(&Plan { io, links, workers, forwards: true }).map(drop).unwrap_err().to_string()
+        open(&Plan { io, links, workers, forwards: true, eal: Vec::new() }).map(drop).unwrap_err().to_string()
     }
 
     #[test]
@@ -158,7 +170,7 @@ mod tests {
     #[test]
     fn ports_have_the_numbers_of_their_devices() {
         let links = vec![("a".to_owned(), Some("b".to_owned())), ("c".to_owned(), None)];
-        let plan = Plan { io: Io::Tap, links, workers: 1, forwards: false };
+        let plan = Plan { io: Io::Tap, links, workers: 1, forwards: false, eal: Vec::new() };
         assert_eq!(plan.names().collect::<Vec<_>>(), [Some("a"), Some("b"), Some("c"), None]);
     }
 }

@@ -228,7 +228,7 @@ impl<P: Port> Links<P> {
 
     /// Whether a live port has nothing that becomes readable when frames come.
     #[cfg(unix)]
-    pub(crate) fn must_be_polled(&self) -> bool {
+    pub fn must_be_polled(&self) -> bool {
         let is_live = |port: &P| port.capabilities().timestamps == Timestamps::Clock;
         let mut open = self.places.iter().filter(|place| !place.is_over).map(|place| &place.port);
         open.any(|port| is_live(port) && port.descriptor().is_none())

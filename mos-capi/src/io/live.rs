@@ -1,6 +1,6 @@
 //! Devices as the input: frames of one leave by its partner, by the system's clock.
 
-use super::{Devices, Failure, Kind};
+use super::Failure;
 use crate::app::CApp;
 use crate::errno::Errno;
 use crate::lock::lock;
@@ -26,17 +26,11 @@ impl Live {
     ///
     /// # Errors
     /// That of the operating system; `EBUSY` for one that is named twice, and while a context with devices is being destroyed.
-    pub(super) fn open(
-        kind: Kind,
-        links: &[Devices],
-        slot: &'static Slot,
-        forwards: bool,
-    ) -> Result<Self, Failure> {
+    pub(super) fn open(plan: &Plan, slot: &'static Slot) -> Result<Self, Failure> {
         let Some(holder) = Holder::new(slot)? else {
             return Ok(Live { links: Links::new([], Forwarding::Nowhere), holder: None });
         };
-        let plan = Plan { io: kind.io(), links: links.to_vec(), workers: 1, forwards };
-        let opened = device::open(&plan).map_err(|e| (Errno::from(e.io()), e.to_string()))?;
+        let opened = device::open(plan).map_err(|e| (Errno::from(e.io()), e.to_string()))?;
         let links = opened.into_iter().next().unwrap_or_else(|| Links::new([], Forwarding::Nowhere));
         Ok(Live { links, holder: Some(holder) })
     }
@@ -57,6 +51,11 @@ impl Live {
 
     pub(super) fn flush(&mut self) -> Result<(), PortError> {
         self.links.flush()
+    }
+
+    /// Whether frames may have come although nothing is readable.
+    pub(crate) fn must_be_polled(&self) -> bool {
+        self.links.must_be_polled()
     }
 
     /// What becomes readable when frames come.

@@ -70,6 +70,7 @@ fn a_whole_file_is_understood() {
             route_table { 10.0.0.0/24 br-lan }
             nic_forward_table { br-lan eth0.100 }
             midstream = 1
+            dpdk_args = --no-huge -m 512 --vdev "net_pcap0,rx_pcap=a file"
          }",
     );
     let told: Vec<String> = c.warnings.iter().map(ToString::to_string).collect();
@@ -108,6 +109,7 @@ fn a_whole_file_is_understood() {
         io: Some(Io::Pcap),
         pcap_in: vec!["a file.pcap".into()],
         pcap_out: Some("out.pcap".into()),
+        dpdk_args: ["--no-huge", "-m", "512", "--vdev", "net_pcap0,rx_pcap=a file"].map(Into::into).into(),
         netdev: vec![
             Netdev { device: "br-lan".into(), cpu_mask: 1 },
             Netdev { device: "eth0.100".into(), cpu_mask: 6 },

@@ -251,6 +251,8 @@ fn ten_thousand_connections_are_spread_better_than_by_the_original() {
             assert!(ours <= original * 1.02, "{name} {queues} {ours} {original}");
         }
     }
+}
+
 /// Which shares keep a frame of a burst.
 #[test]
 fn a_burst_is_split_so_that_fragments_go_where_their_first_one_goes() {
