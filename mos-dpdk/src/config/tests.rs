@@ -70,7 +70,7 @@ fn a_whole_file_is_understood() {
             route_table { 10.0.0.0/24 br-lan }
             nic_forward_table { br-lan eth0.100 }
             midstream = 1
-            dpdk_args = --no-huge -m 512 --vdev "net_pcap0,rx_pcap=a file"
+            dpdk_args = --no-huge -m 512 --vdev 'net_pcap0,rx_pcap=a file'
          }",
     );
     let told: Vec<String> = c.warnings.iter().map(ToString::to_string).collect();
