@@ -7,6 +7,7 @@
 //!   [`rss`]      which core a packet belongs to
 //!   [`handoff`]  frames to the core that owns their connection
 //!   [`steer`]    which frames of a burst a core processes
+//!   [`route`]    by which port a packet leaves, and to which station: routes, ARP, neighbour discovery
 //!   [`links`]    one core's ports: receive ► Engine::process_burst ► transmit
 //!   [`device`]   the ports of each worker, opened
 //!   [`worker`]   one core's loop over them
@@ -51,6 +52,8 @@ pub mod port;
 pub mod handoff;
 
 pub mod steer;
+
+pub mod route;
 
 pub mod links;
 
