@@ -1,13 +1,19 @@
 //! The examples as middleboxes on live traffic: two hosts, each in a network namespace of its own, whose only link is a
 //! pair of TAP devices with the example between them. Both hosts' TCP is the kernel's, the client is curl.
 //!
-//! Everything is done once over a good network and, from several seeds, over one that loses, reorders and duplicates. By hand:
+//! The router stands between two of its own, see `route`.
+//!
+//! With the examples everything is done once over a good network and, from several seeds, over one that loses, reorders and duplicates. By hand:
 //! `cargo test -p mos-dpdk --test live --examples`; without the last word the examples are not built again.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
+#[path = "live/echo.rs"]
+mod echo;
 #[path = "live/host.rs"]
 mod host;
+#[path = "live/route.rs"]
+mod route;
 #[path = "live/server.rs"]
 mod server;
 mod support;
@@ -87,7 +93,7 @@ fn unshare() -> Option<&'static [&'static str]> {
     } else {
         return way;
     };
-    say(&format!("SKIPPED: {missing}; no example was tried on live traffic"));
+    say(&format!("SKIPPED: {missing}; nothing was tried on live traffic"));
     None
 }
 

@@ -20,8 +20,12 @@ pub(crate) const SERVER: Place = Place::new(2, "02:00:00:00:00:02");
 
 impl Place {
     const fn new(number: u8, hardware: &'static str) -> Self {
-        let v6 = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, number as u16);
-        Place { v4: Ipv4Addr::new(10, 9, 0, number), v6, hardware }
+        Place::in_network(0, number, hardware)
+    }
+
+    pub(crate) const fn in_network(network: u8, number: u8, hardware: &'static str) -> Self {
+        let v6 = Ipv6Addr::new(0xfd09, network as u16, 0, 0, 0, 0, 0, number as u16);
+        Place { v4: Ipv4Addr::new(10, 9, network, number), v6, hardware }
     }
 }
 
@@ -32,8 +36,16 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Moves `device` of this namespace to a new one.
+    /// Moves `device` of this namespace to a new one, where one peer is known.
     pub(crate) fn new(device: &'static str, own: Place, peer: Place) -> Self {
+        let host = Host::alone(device, own);
+        host.knows(peer.v4.into(), peer.hardware);
+        host.knows(peer.v6.into(), peer.hardware);
+        host
+    }
+
+    /// Moves `device` of this namespace to a new one.
+    pub(crate) fn alone(device: &'static str, own: Place) -> Self {
         let mut keeper = Command::new("unshare")
             .args(["--net", "--", "sh", "-c", "echo; exec cat"])
             .stdin(Stdio::piped())
@@ -49,8 +61,6 @@ impl Host {
         host.ip(&["address", "add", &format!("{}/24", own.v4), "dev", device]);
         host.ip(&["address", "add", &format!("{}/64", own.v6), "dev", device, "nodad"]);
         host.ip(&["link", "set", device, "up"]);
-        host.knows(peer.v4.into(), peer.hardware);
-        host.knows(peer.v6.into(), peer.hardware);
         host
     }
 
