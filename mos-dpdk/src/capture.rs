@@ -342,6 +342,12 @@ impl Capture {
         }
     }
 
+    /// Forgets all packets; memory is kept for others.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
     /// Packets in it.
     pub fn len(&self) -> usize {
         self.records.len()

@@ -4,6 +4,8 @@ use crate::config::Io;
 use crate::links::{Forwarding, Links};
 #[cfg(target_os = "linux")]
 use crate::port::af_packet::{AfPacket, Options};
+#[cfg(target_os = "linux")]
+use crate::port::flags;
 use crate::port::nothing::Nothing;
 #[cfg(target_os = "linux")]
 use crate::port::tap::Tap;
@@ -70,6 +72,19 @@ fn check(plan: &Plan) -> Result<(), OpenError> {
     match plan.names().flatten().find(|name| !seen.insert(*name)) {
         Some(twice) => refuse(format!("{twice} is named twice"), ErrorKind::ResourceBusy),
         None => Ok(()),
+    }
+}
+
+/// Whether an interface of the kernel's is there but down: nothing comes in by it before it is up.
+pub fn is_down(name: &str) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        flags::is_up(name).is_ok_and(|is_up| !is_up)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = name;
+        false
     }
 }
 

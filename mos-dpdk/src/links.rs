@@ -85,6 +85,11 @@ impl<P: Port> Links<P> {
         Links { places, forwarding: self.forwarding }
     }
 
+    /// The ports themselves, by their numbers.
+    pub fn into_ports(self) -> impl Iterator<Item = P> {
+        self.places.into_iter().map(|place| place.port)
+    }
+
     /// The ports, by their numbers.
     pub fn ports(&self) -> impl Iterator<Item = &P> {
         self.places.iter().map(|place| &place.port)

@@ -6,11 +6,16 @@ pub mod af_packet;
 #[cfg(all(target_os = "linux", feature = "dpdk"))]
 pub mod dpdk;
 
+#[cfg(target_os = "linux")]
+pub(crate) mod flags;
+
 pub mod impair;
 
 pub mod mem;
 
 pub mod nothing;
+
+pub mod pace;
 
 pub mod pcap;
 

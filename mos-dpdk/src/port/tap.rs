@@ -3,6 +3,7 @@
 //! The kernel segments and sums up what it sends itself, as no offload is asked for: frames are those of a wire, of the
 //! interface's MTU. The interface may be moved to another network namespace while the port is open.
 
+use super::flags::InterfaceRequest;
 use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
 use crate::clock;
 use mos_flow::engine::BURST;
@@ -16,8 +17,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// Octets of an interface's name with the NUL that ends it (`IFNAMSIZ`).
-const NAME: usize = 16;
 /// `IFF_TAP`: frames, not packets.
 const IFF_TAP: u16 = 2;
 /// `IFF_NO_PI`: no header in front of each frame.
@@ -28,16 +27,6 @@ const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
 const LARGEST: usize = (1 << 16) + 18;
 /// Octets of an ordinary frame, so that a burst of them fits.
 const ORDINARY: usize = 2048;
-
-/// What the kernel calls `struct ifreq`.
-#[repr(C)]
-struct InterfaceRequest {
-    name: [u8; NAME],
-    flags: u16,
-    rest: [u8; 22],
-}
-
-const _: () = assert!(size_of::<InterfaceRequest>() == 40);
 
 /// A TAP device.
 #[derive(Debug)]
@@ -56,17 +45,11 @@ impl Tap {
     /// # Errors
     /// Those of the operating system; [`ErrorKind::InvalidInput`] for what cannot be a name.
     pub fn open(name: &str) -> io::Result<Self> {
-        let mut request = InterfaceRequest { name: [0; NAME], flags: IFF_TAP | IFF_NO_PI, rest: [0; 22] };
-        match request.name.get_mut(..name.len()) {
-            Some(place) if (1..NAME).contains(&name.len()) && !name.contains('\0') => {
-                place.copy_from_slice(name.as_bytes());
-            }
-            _ => return Err(io::Error::new(ErrorKind::InvalidInput, "not a name of an interface")),
-        }
+        let mut request = InterfaceRequest::new(name, IFF_TAP | IFF_NO_PI)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(OFlags::NONBLOCK.bits() as c_int);
         let device = options.open("/dev/net/tun")?;
-        // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, and that is what `InterfaceRequest` is: in size (asserted above),
+        // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, and that is what `InterfaceRequest` is: in size,
         // in the place of the two fields that count, and the kernel copies it, whatever its alignment. All that may come back
         // is a value of it. With another layout no device would have the name that the live tests ask for.
         let set = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
