@@ -6,7 +6,8 @@ use mos_dpdk::port::pcap::PcapSource;
 use mos_dpdk::port::{PortError, Received};
 use mos_dpdk::{Links, Worker};
 use mos_flow::defrag::{DefragConfig, FragmentPolicy, UnknownPolicy};
-use mos_flow::{Config, DropReason, Engine, Overlap, Patience, Stats, Strictness, Timeouts};
+use mos_flow::filter::{Filter, FilterError};
+use mos_flow::{Config, Engine, Overlap, Patience, Strictness, Timeouts};
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -81,6 +82,14 @@ impl FromStr for Fragments {
     }
 }
 
+/// A filter on the command line. What is wrong with it is shown in its place.
+pub(crate) fn filter(text: &str) -> Result<Filter, String> {
+    text.parse().map_err(|e: FilterError| {
+        let before = text.get(..e.position).unwrap_or(text).chars().count();
+        format!("{e}\n\n    {text}\n    {:before$}^", "")
+    })
+}
+
 /// How a subcommand fails.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -144,16 +153,6 @@ pub(crate) fn run_file<A>(
     Ok((engine, app, damage))
 }
 
-/// After the results, which may be none: captures of hosts that leave checksums to the network card look empty.
-pub(crate) fn tell_of_checksums(stats: &Stats) {
-    let wrong = stats.drops[DropReason::IpChecksum] + stats.drops[DropReason::TcpChecksum];
-    if wrong > 0 {
-        eprintln!(
-            "mos: warning: {wrong} packets with wrong checksums were not followed; --no-checksum takes them"
-        );
-    }
-}
-
 /// After the results: a cut last record is worth a warning, anything else is a failure.
 pub(crate) fn judge_damage(damage: Option<CaptureError>) -> Result<(), Failure> {
     match damage {
@@ -168,8 +167,12 @@ pub(crate) fn judge_damage(damage: Option<CaptureError>) -> Result<(), Failure> 
 
 /// A bar on a terminal, for files that take a while.
 fn progress(path: &Path) -> ProgressBar {
+    bar(path.metadata().map_or(0, |m| m.len()))
+}
+
+/// The same, for so many octets.
+pub(crate) fn bar(len: u64) -> ProgressBar {
     const LONG: u64 = 64 << 20;
-    let len = path.metadata().map_or(0, |m| m.len());
     if len < LONG || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -1,7 +1,10 @@
 //! `mos events`: every event in order.
 
-use crate::common::{EngineArgs, Failure, judge_damage, run_file, tell_of_checksums};
-use mos_flow::{Context, Engine, Event, Hook, Instant, Side, SocketKind, State, Trouble};
+use crate::common::{EngineArgs, Failure, judge_damage, run_file};
+use crate::summary::tell_of_checksums;
+use mos_flow::{
+    Context, Engine, Event, Handler, Hook, Instant, Side, SocketError, SocketId, SocketKind, State, Trouble,
+};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -20,11 +23,11 @@ pub(crate) struct Args {
 
 /// One event as it is printed.
 #[derive(Debug, Serialize)]
-struct Line {
+pub(crate) struct Line {
     /// Seconds since the epoch.
     time: String,
     /// Absent for orphans.
-    flow: Option<u64>,
+    pub(crate) flow: Option<u64>,
     event: &'static str,
     hook: &'static str,
     /// The side that the event is about; absent where it is about none.
@@ -34,6 +37,11 @@ struct Line {
     detail: Option<String>,
 }
 
+/// Who is given the lines.
+pub(crate) trait Listener: Sized + 'static {
+    fn take(&mut self, line: Line);
+}
+
 /// Where the lines go.
 struct App {
     out: BufWriter<io::StdoutLock<'static>>,
@@ -41,9 +49,22 @@ struct App {
     failure: Option<io::Error>,
 }
 
+impl Listener for App {
+    fn take(&mut self, line: Line) {
+        if self.failure.is_none()
+            && let Err(e) = line.write(&mut self.out, self.json)
+        {
+            self.failure = Some(e);
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut engine = Engine::new(args.engine.config()?).map_err(|e| Failure::unusable(&e))?;
-    listen(&mut engine).map_err(|e| Failure::unusable(&e))?;
+    let listening = engine.open(SocketKind::Stream).and_then(|socket| {
+        Event::ALL.into_iter().try_for_each(|event| listen(&mut engine, socket, event, on_event))
+    });
+    listening.map_err(|e| Failure::unusable(&e))?;
     let app = App { out: BufWriter::new(io::stdout().lock()), json: args.json, failure: None };
     let (mut engine, mut app, damage) = run_file(&args.file, engine, app)?;
     engine.shutdown(&mut app);
@@ -53,34 +74,34 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     judge_damage(damage)
 }
 
-fn listen(engine: &mut Engine<App>) -> Result<(), mos_flow::SocketError> {
-    let socket = engine.open(SocketKind::Stream)?;
-    for event in Event::ALL {
-        // Packets of connections have two hooks; the one without a side is for raw sockets. New data is told once a burst.
-        let hooks = Hook::ALL.into_iter().filter(|hook| match event {
-            Event::PacketIn => *hook != Hook::None,
-            Event::NewData => *hook == Hook::None,
-            _ => true,
-        });
-        for hook in hooks.filter(|h| event.is_allowed_at(*h)) {
-            engine.register(socket, event, hook, on_event, 0)?;
-        }
+/// Registers a handler for an event wherever it is told once.
+pub(crate) fn listen<A>(
+    engine: &mut Engine<A>,
+    socket: SocketId,
+    event: Event,
+    handler: Handler<A>,
+) -> Result<(), SocketError> {
+    // Packets of connections have two hooks; the one without a side is for raw sockets. New data is told once a burst.
+    let hooks = Hook::ALL.into_iter().filter(|hook| match event {
+        Event::PacketIn => *hook != Hook::None,
+        Event::NewData => *hook == Hook::None,
+        _ => true,
+    });
+    for hook in hooks.filter(|h| event.is_allowed_at(*h)) {
+        engine.register(socket, event, hook, handler, 0)?;
     }
     Ok(())
 }
 
-fn on_event(ctx: &mut Context<'_, App>) {
-    let Some(event) = ctx.event() else { return };
-    let line = describe(ctx, event);
-    let app = ctx.app();
-    if app.failure.is_none()
-        && let Err(e) = app.write(&line)
-    {
-        app.failure = Some(e);
+/// Makes a line of the event.
+pub(crate) fn on_event<A: Listener>(ctx: &mut Context<'_, A>) {
+    if let Some(event) = ctx.event() {
+        let line = describe(ctx, event);
+        ctx.app().take(line);
     }
 }
 
-fn describe(ctx: &mut Context<'_, App>, event: Event) -> Line {
+fn describe<A>(ctx: &mut Context<'_, A>, event: Event) -> Line {
     let (side, hook, detail) = (ctx.side(), ctx.hook(), detail(ctx));
     let time = ctx.packet().map_or(ctx.now(), |p| p.frame.time);
     let monitor = ctx.monitor();
@@ -102,7 +123,7 @@ fn seconds(time: Instant) -> String {
 }
 
 /// What the event is about, where it does not say it by itself.
-fn detail(ctx: &mut Context<'_, App>) -> Option<String> {
+fn detail<A>(ctx: &mut Context<'_, A>) -> Option<String> {
     if let Some(trouble) = ctx.trouble() {
         return Some(match trouble {
             Trouble::Gap(range) => format!("gap {range}"),
@@ -123,6 +144,10 @@ fn detail(ctx: &mut Context<'_, App>) -> Option<String> {
                 segment.flags, segment.seq, segment.ack, segment.payload_len
             ))
         }
+        Event::ConnStart => {
+            let monitor = ctx.monitor().ok()?;
+            Some(format!("{} > {}", monitor.address(Side::Client).ok()?, monitor.address(Side::Server).ok()?))
+        }
         Event::NewData => {
             let side = ctx.side()?;
             Some(format!("next {}", ctx.monitor().ok()?.stream_info(side).ok()?.next))
@@ -132,20 +157,20 @@ fn detail(ctx: &mut Context<'_, App>) -> Option<String> {
     }
 }
 
-impl App {
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        if self.json {
-            serde_json::to_writer(&mut self.out, line).map_err(io::Error::from)?;
-            return writeln!(self.out);
+impl Line {
+    pub(crate) fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
+        if json {
+            serde_json::to_writer(&mut *out, self).map_err(io::Error::from)?;
+            return writeln!(out);
         }
-        let flow = line.flow.map_or("-".into(), |f| f.to_string());
+        let flow = self.flow.map_or("-".into(), |f| f.to_string());
         let or_dash = |s: Option<&'static str>| s.unwrap_or("-");
-        let (side, client, server) = (or_dash(line.side), or_dash(line.client), or_dash(line.server));
+        let (side, client, server) = (or_dash(self.side), or_dash(self.client), or_dash(self.server));
         write!(
-            self.out,
+            out,
             "{} {flow:>5} {:<14} {:<8} {side:<6} {client:<12} {server:<12}",
-            line.time, line.event, line.hook
+            self.time, self.event, self.hook
         )?;
-        writeln!(self.out, " {}", line.detail.as_deref().unwrap_or_default())
+        writeln!(out, " {}", self.detail.as_deref().unwrap_or_default())
     }
 }

@@ -6,16 +6,32 @@ mod common;
 
 mod events;
 
+mod files;
+
+mod forward;
+
+mod live;
+
+mod metrics;
+
+mod monitor;
+
 mod peek;
 
 mod replay;
 
+mod sheet;
+
+mod signals;
+
 mod streams;
+
+mod summary;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Follow TCP connections in captures: flows, events, byte streams.
+/// Follow TCP connections in captures and on interfaces: flows, events, byte streams.
 #[derive(Debug, Parser)]
 #[command(name = "mos", version, about, arg_required_else_help = true)]
 struct Cli {
@@ -35,6 +51,10 @@ enum Command {
     Peek(peek::Args),
     /// Measure the engine on a capture held in memory.
     Bench(bench::Args),
+    /// Watch the connections of interfaces.
+    Monitor(monitor::Args),
+    /// Stand between interfaces: what comes by one leaves by the other.
+    Forward(forward::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +64,8 @@ fn main() -> ExitCode {
         Command::Events(args) => events::run(&args),
         Command::Peek(args) => peek::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Forward(args) => forward::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,23 @@
 //! `mos replay`: what happened.
 
-use crate::common::{EngineArgs, Failure, judge_damage, run_file};
-use mos_flow::stats::Group;
-use mos_flow::{Context, EndReason, Engine, Event, Hook, Monitor, Side, Sides, SocketKind, State, Stats};
+use crate::common::{EngineArgs, Failure, judge_damage};
+use crate::files::{self, Files};
+use crate::signals::Signals;
+use crate::summary::Counts;
+use mos_dpdk::port::Port;
+use mos_dpdk::port::pace::{Pace, Paced};
+use mos_dpdk::runtime::{self, Crew, Deal, Options, Outcome};
+use mos_dpdk::{Links, Worker};
+use mos_flow::{
+    Context, EndReason, Engine, Event, Hook, Monitor, Side, Sides, SocketError, SocketKind, State, Stats,
+};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often signals are looked for.
+const TICK: Duration = Duration::from_millis(50);
 
 /// Arguments of `mos replay`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +31,18 @@ pub(crate) struct Args {
     /// One JSON object.
     #[arg(long)]
     json: bool,
+    /// Threads that share the connections. The results are the same.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    workers: u16,
+    /// Read the captures into memory first, once for all workers.
+    #[arg(long)]
+    in_memory: bool,
+    /// As fast as the packets came when they were captured.
+    #[arg(long, conflicts_with = "pps")]
+    realtime: bool,
+    /// So many packets a second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pps: Option<u32>,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -28,6 +50,10 @@ pub(crate) struct Args {
 /// One connection as it is listed.
 #[derive(Debug, Serialize)]
 struct FlowLine {
+    /// Frames of the captures up to the one that began it.
+    #[serde(skip)]
+    place: u64,
+    /// Connections are numbered as they began.
     flow: u64,
     vlan: Vec<u16>,
     client: String,
@@ -40,77 +66,124 @@ struct FlowLine {
     end: &'static str,
 }
 
-/// The connections so far. States are those before the end, when both become CLOSED.
+/// What there is to remember of a connection. States are those before the end, when both become CLOSED.
+#[derive(Clone, Debug, Default)]
+struct Record {
+    place: u64,
+    states: Sides<Option<State>>,
+}
+
+/// The connections of a worker so far, by its numbers.
 #[derive(Debug, Default)]
 struct App {
-    list: bool,
-    states: Vec<Sides<Option<State>>>,
+    records: Vec<Record>,
     flows: Vec<FlowLine>,
 }
 
 /// Everything that is told of a run.
 #[derive(Debug, Serialize)]
-struct Summary {
+struct Report {
     files: Vec<String>,
-    packets: u64,
-    /// On the wire.
-    bytes: u64,
-    segments: u64,
-    flows: u64,
-    stream_bytes: u64,
-    retransmitted_bytes: u64,
-    gap_bytes: u64,
-    late_bytes: u64,
-    refused_bytes: u64,
-    conflicts: u64,
-    keep_alives: u64,
-    zero_windows: u64,
-    events: Map<String, Value>,
-    drops: Map<String, Value>,
-    anomalies: Map<String, Value>,
-    odd: Map<String, Value>,
-    losses: Map<String, Value>,
-    /// Of this run, files included.
-    seconds: f64,
-    packets_per_second: f64,
+    #[serde(flatten)]
+    counts: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
     connections: Option<Vec<FlowLine>>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut engine = Engine::new(args.engine.config()?).map_err(|e| Failure::unusable(&e))?;
-    listen(&mut engine, args.flows).map_err(|e| Failure::unusable(&e))?;
-    let mut app = App { list: args.flows, ..App::default() };
+    let (captures, mut damages) = if args.in_memory { files::load(&args.files)? } else { Default::default() };
+    let sources = (0..args.workers).map(|_| match args.in_memory {
+        true => Ok(Files::in_memory(&captures)),
+        false => Files::on_disk(&args.files),
+    });
+    let mut sources = sources.collect::<Result<Vec<_>, Failure>>()?;
+    sources.first_mut().into_iter().for_each(Files::show_progress);
+    let pace = args.pps.map(Pace::Rate).or(args.realtime.then_some(Pace::Times));
     let start = Instant::now();
-    let mut damages = Vec::new();
-    for file in &args.files {
-        let damage;
-        (engine, app, damage) = run_file(file, engine, app)?;
-        damages.push(damage);
-    }
-    let stats = *engine.stats();
-    engine.shutdown(&mut app);
-    app.flows.sort_by_key(|f| f.flow);
-    let summary = Summary::new(args, &stats, start.elapsed().as_secs_f64(), app);
-    let mut out = BufWriter::new(io::stdout().lock());
-    if args.json {
-        serde_json::to_writer(&mut out, &summary).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        summary.write(&mut out)?;
-    }
-    out.flush()?;
-    damages.into_iter().try_for_each(judge_damage)
+    let (mut total, sources) = match pace {
+        None => follow(args, sources)?,
+        Some(pace) => {
+            let paced = sources.into_iter().map(|files| Paced::new(files, pace)).collect();
+            let (total, paced) = follow(args, paced)?;
+            (total, paced.into_iter().map(Paced::into_inner).collect())
+        }
+    };
+    total.flows.sort_unstable_by_key(|f| f.place);
+    (0..).zip(&mut total.flows).for_each(|(number, line)| line.flow = number);
+    let report = Report {
+        files: args.files.iter().map(|f| f.display().to_string()).collect(),
+        counts: Counts::new(&total.stats, start.elapsed().as_secs_f64()),
+        connections: args.flows.then_some(total.flows),
+    };
+    report.print(args.json)?;
+    damages.extend(sources.into_iter().next().into_iter().flat_map(|files| files.damages));
+    damages.into_iter().try_for_each(|damage| judge_damage(Some(damage)))
 }
 
-fn listen(engine: &mut Engine<App>, flows: bool) -> Result<(), mos_flow::SocketError> {
+/// What came of all workers.
+#[derive(Debug, Default)]
+struct Total {
+    stats: Stats,
+    flows: Vec<FlowLine>,
+}
+
+/// Runs a worker over each source, which are all the same. Gives them back.
+fn follow<P: Port + Send>(args: &Args, sources: Vec<P>) -> Result<(Total, Vec<P>), Failure> {
+    let signals = Signals::catch()?;
+    let mut workers = Vec::new();
+    for source in sources {
+        let mut engine = Engine::new(args.engine.config()?).map_err(|e| Failure::unusable(&e))?;
+        listen(&mut engine, args.flows).map_err(|e| Failure::unusable(&e))?;
+        workers.push(Worker::new(engine, App::default(), Links::listen(source)));
+    }
+    let control = |crew: &mut Crew<'_, App>| {
+        while crew.wait(TICK) > 0 {
+            if signals.came() {
+                crew.stop();
+            }
+        }
+    };
+    let options = Options { deal: Deal::Copies, ..Options::default() };
+    let ((), outcomes) = runtime::run(workers, &options, control)?;
+    let (mut total, mut sources) = (Total::default(), Vec::new());
+    for (rank, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Outcome::Died(words) => {
+                return Err(Failure::partial(&format!("worker {rank} died: {words}")));
+            }
+            Outcome::Ended(worker, result) => {
+                result.map_err(|e| Failure::partial(&e))?;
+                let mut worker = worker;
+                total.stats += *worker.engine.stats();
+                worker.engine.shutdown(&mut worker.app);
+                total.flows.append(&mut worker.app.flows);
+                sources.extend(worker.links.into_ports());
+            }
+        }
+    }
+    Ok((total, sources))
+}
+
+fn listen(engine: &mut Engine<App>, flows: bool) -> Result<(), SocketError> {
     let socket = engine.open(SocketKind::Stream)?;
     if flows {
+        engine.register(socket, Event::ConnStart, Hook::Sender, on_start, 0)?;
         engine.register(socket, Event::StateChange, Hook::Sender, on_state, 0)?;
         engine.register(socket, Event::StateChange, Hook::Receiver, on_state, 0)?;
         engine.register(socket, Event::ConnEnd, Hook::Receiver, on_end, 0)?;
     }
     Ok(())
+}
+
+/// Workers see the same frames: where a connection began is the same for all.
+fn on_start(ctx: &mut Context<'_, App>) {
+    let control = ctx.control();
+    let place = control.stats().frames + control.stats().passed_over;
+    if let Ok((app, monitor)) = ctx.split()
+        && let Ok(flow) = monitor.flow_number()
+    {
+        app.record(flow).place = place;
+    }
 }
 
 fn on_state(ctx: &mut Context<'_, App>) {
@@ -119,7 +192,7 @@ fn on_state(ctx: &mut Context<'_, App>) {
         && let (Ok(flow), Ok(None), Ok(state)) =
             (monitor.flow_number(), monitor.end_reason(), monitor.state(side))
     {
-        app.states_of(flow)[side] = Some(state);
+        app.record(flow).states[side] = Some(state);
     }
 }
 
@@ -127,29 +200,29 @@ fn on_end(ctx: &mut Context<'_, App>) {
     let side = ctx.side();
     if let Ok((app, monitor)) = ctx.split()
         && side == Some(Side::Server)
-        && app.list
     {
         app.add(&monitor);
     }
 }
 
 impl App {
-    fn states_of(&mut self, flow: u64) -> &mut Sides<Option<State>> {
+    fn record(&mut self, flow: u64) -> &mut Record {
         let index = usize::try_from(flow).unwrap_or(usize::MAX - 1);
-        if self.states.len() <= index {
-            self.states.resize(index + 1, Sides::default());
+        if self.records.len() <= index {
+            self.records.resize(index + 1, Record::default());
         }
-        &mut self.states[index]
+        &mut self.records[index]
     }
 
     fn add(&mut self, monitor: &Monitor<'_, App>) {
         let flow = monitor.flow_number().unwrap_or_default();
-        let states = *self.states_of(flow);
+        let Record { place, states } = self.record(flow).clone();
         // A connection that was picked up in the middle has not changed its state yet.
         let state = |side| states[side].unwrap_or(State::Established).name();
         let address = |side| monitor.address(side).map(|a| a.to_string()).unwrap_or_default();
         let received = |side| monitor.stream_info(side).map_or(0, |i| i.next.0);
         self.flows.push(FlowLine {
+            place,
             flow,
             vlan: monitor.vlans().unwrap_or_default().ids().to_vec(),
             client: address(Side::Client),
@@ -170,77 +243,23 @@ impl App {
     }
 }
 
-impl Summary {
-    fn new(args: &Args, stats: &Stats, seconds: f64, app: App) -> Self {
-        let count = |name: &str, n: u64| (n > 0).then(|| (name.to_owned(), Value::from(n)));
-        let group = |group| {
-            stats.counters().filter(|c| c.group == group).filter_map(|c| count(c.symbol, c.count)).collect()
-        };
-        Summary {
-            files: args.files.iter().map(|f| f.display().to_string()).collect(),
-            packets: stats.frames,
-            bytes: stats.octets,
-            segments: stats.segments,
-            flows: stats.flows,
-            stream_bytes: stats.stream_octets,
-            retransmitted_bytes: stats.retransmitted_octets,
-            gap_bytes: stats.gap_octets,
-            late_bytes: stats.late_octets,
-            refused_bytes: stats.refused_octets,
-            conflicts: stats.conflicts,
-            keep_alives: stats.keep_alives,
-            zero_windows: stats.zero_windows,
-            events: Event::ALL.iter().filter_map(|e| count(e.name(), stats.events[*e])).collect(),
-            drops: group(Group::Dropped),
-            anomalies: group(Group::Refused),
-            odd: group(Group::Odd),
-            losses: group(Group::Lost),
-            seconds,
-            packets_per_second: stats.frames as f64 / seconds.max(1e-9),
-            connections: args.flows.then_some(app.flows),
-        }
-    }
-
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        if let Some(flows) = &self.connections {
-            for f in flows {
-                f.write(out)?;
-            }
+impl Report {
+    fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        if json {
+            serde_json::to_writer(&mut out, self)?;
             writeln!(out)?;
-        }
-        writeln!(out, "packets      {:>12}  ({} bytes on the wire)", self.packets, self.bytes)?;
-        writeln!(out, "tcp segments {:>12}  in {} connections", self.segments, self.flows)?;
-        writeln!(out, "stream bytes {:>12}  ({} sent again)", self.stream_bytes, self.retransmitted_bytes)?;
-        let odd = [("keep-alive probes", self.keep_alives), ("windows of zero", self.zero_windows)];
-        for (what, n) in odd.iter().filter(|(_, n)| *n > 0) {
-            writeln!(out, "             {n:>12}  {what}")?;
-        }
-        let counters = [
-            ("events", None, &self.events),
-            ("not followed", Some(Group::Dropped), &self.drops),
-            ("refused", Some(Group::Refused), &self.anomalies),
-            ("odd", Some(Group::Odd), &self.odd),
-            ("lost", Some(Group::Lost), &self.losses),
-        ];
-        for (title, group, counts) in counters {
-            for (i, (name, n)) in counts.iter().enumerate() {
-                let title = if i == 0 { title } else { "" };
-                writeln!(out, "{title:<12} {:>12}  {}", n.as_u64().unwrap_or(0), describe(group, name))?;
+        } else {
+            for flow in self.connections.iter().flatten() {
+                flow.write(&mut out)?;
             }
+            if self.connections.is_some() {
+                writeln!(out)?;
+            }
+            self.counts.write(&mut out)?;
         }
-        writeln!(
-            out,
-            "rate         {:>12.0}  packets a second, {:.3} s in all",
-            self.packets_per_second, self.seconds
-        )
+        out.flush()
     }
-}
-
-/// The sentence for a counter, where its name does not say it.
-fn describe(group: Option<Group>, name: &str) -> String {
-    let none = Stats::default();
-    let counter = none.counters().find(|c| Some(c.group) == group && c.symbol == name);
-    counter.map_or_else(|| name.to_owned(), |c| format!("{name}: {}", c.sentence))
 }
 
 impl FlowLine {

@@ -1,6 +1,7 @@
 //! `mos streams`: every direction's rebuilt bytes.
 
-use crate::common::{EngineArgs, Failure, judge_damage, run_file, tell_of_checksums};
+use crate::common::{EngineArgs, Failure, judge_damage, run_file};
+use crate::summary::tell_of_checksums;
 use mos_flow::{
     Context, EndReason, Engine, Event, Hook, Monitor, Offset, Overlap, Range, Retention, Side, SocketKind,
     Trouble,
