@@ -127,6 +127,7 @@ pub struct Handoff<'r> {
     /// Set when a worker has ended: devices may deal out in another way from then on, and nothing is where it should be.
     someone_left: &'r AtomicBool,
     hashes: Hashes,
+    shared: Option<fn(&[u8]) -> bool>,
     held: VecDeque<Held>,
     /// Own ones that were held.
     late: VecDeque<Held>,
@@ -159,6 +160,7 @@ impl<'r> Handoff<'r> {
             incoming: Vec::with_capacity(workers),
             someone_left,
             hashes: Hashes::new(),
+            shared: None,
             held: VecDeque::new(),
             late: VecDeque::new(),
             given_to: vec![false; workers],
@@ -180,12 +182,34 @@ impl<'r> Handoff<'r> {
         let mut own = 0;
         for at in 0..frames.len() {
             let Some(frame) = frames.get(at).copied() else { break };
-            if (trusted && rss::is_plain(&frame)) || self.keeps(&frame) {
+            if (trusted && rss::is_plain(&frame)) || self.is_shared(&frame) || self.keeps(&frame) {
                 frames.swap(own, at);
                 own += 1;
             }
         }
         own
+    }
+
+    /// From now on all workers get frames for which `is_shared` says so; whoever receives one is its owner.
+    pub(crate) fn share(&mut self, is_shared: fn(&[u8]) -> bool) {
+        self.shared = Some(is_shared);
+    }
+
+    /// Whether all get a frame; then the others were given it.
+    fn is_shared(&mut self, frame: &Frame<'_>) -> bool {
+        if !self.shared.is_some_and(|is_shared| is_shared(frame.data)) {
+            return false;
+        }
+        for (ring, given) in self.outgoing.iter_mut().zip(&mut self.given_to) {
+            let Some(ring) = ring else { continue };
+            match push(ring, Header::of(frame), frame.data) {
+                Ok(true) => self.counted.given += 1,
+                Ok(false) => self.counted.lost += 1,
+                Err(Gone) => continue,
+            }
+            *given = true;
+        }
+        true
     }
 
     /// Whether a frame is this worker's; otherwise it was given away or is held.

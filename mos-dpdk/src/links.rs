@@ -1,16 +1,22 @@
-//! The ports of one worker, and the ways between them.
+//! The ports of one worker, and the ways between them: cables, or a router.
 //!
 //! Frames that come in by a port leave by another one as handlers left them, and what handlers made follows after the burst. In
 //! the engine a port has the number of its place.
 
+use crate::clock;
 use crate::handoff::Handoff;
 use crate::port::{Port, PortError, Received, Spread, Statistics, Timestamps};
+use crate::route::{self, Router};
 use crate::steer::Steering;
 use mos_flow::{Engine, Frame, Instant, Transmit, Verdict, Way};
 use std::fmt;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::slice;
+
+mod routed;
+
+use routed::Routed;
 
 /// Where frames go that no handler drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +58,29 @@ struct Place<P> {
 /// Ports and the ways between them.
 pub struct Links<P = Box<dyn Port + Send>> {
     places: Vec<Place<P>>,
-    forwarding: Forwarding,
+    ways: Ways,
+}
+
+/// Where frames go.
+#[derive(Debug)]
+enum Ways {
+    Fixed(Forwarding),
+    Routed(Box<Routed>),
+}
+
+impl Ways {
+    /// By which port frames leave that came in by another, if that is all that is to know.
+    fn along(&self, port: usize) -> Option<usize> {
+        match self {
+            Ways::Fixed(forwarding) => forwarding.along(port),
+            Ways::Routed(_) => None,
+        }
+    }
 }
 
 impl<P> fmt::Debug for Links<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Links({} ports, {:?})", self.places.len(), self.forwarding)
+        write!(f, "Links({} ports, {:?})", self.places.len(), self.ways)
     }
 }
 
@@ -65,7 +88,7 @@ impl<P: Port> Links<P> {
     /// Ports, and where frames go that come in by them.
     pub fn new(ports: impl IntoIterator<Item = P>, forwarding: Forwarding) -> Self {
         let places = ports.into_iter().map(|port| Place { port, is_over: false }).collect();
-        Links { places, forwarding }
+        Links { places, ways: Ways::Fixed(forwarding) }
     }
 
     /// A port that is listened to.
@@ -78,11 +101,25 @@ impl<P: Port> Links<P> {
         Links::new([left, right], Forwarding::Pairs)
     }
 
+    /// Ports with a router between them; they have the numbers of its interfaces.
+    pub fn routed(ports: impl IntoIterator<Item = P>, router: Router) -> Self {
+        let Links { places, .. } = Links::new(ports, Forwarding::Nowhere);
+        Links { places, ways: Ways::Routed(Box::new(Routed::new(router))) }
+    }
+
+    /// The router between the ports, if there is one.
+    pub fn router(&self) -> Option<&Router> {
+        match &self.ways {
+            Ways::Fixed(_) => None,
+            Ways::Routed(routed) => Some(&routed.router),
+        }
+    }
+
     /// The same links by other ports, made of these: adaptors.
     pub fn map<Q: Port>(self, mut f: impl FnMut(P) -> Q) -> Links<Q> {
         let places = self.places.into_iter();
         let places = places.map(|Place { port, is_over }| Place { port: f(port), is_over }).collect();
-        Links { places, forwarding: self.forwarding }
+        Links { places, ways: self.ways }
     }
 
     /// The ports themselves, by their numbers.
@@ -121,9 +158,16 @@ impl<P: Port> Links<P> {
         steering: &mut Steering<'_>,
     ) -> Result<Received, PortError> {
         let mut frames = 0;
+        if let (Ways::Routed(_), Steering::Owner(handoff)) = (&self.ways, &mut *steering) {
+            handoff.share(route::is_about_neighbours);
+        }
         for number in 0..self.places.len() {
             frames += self.pass(number, engine, app, steering)?;
             self.send_made(engine)?;
+        }
+        if let Ways::Routed(routed) = &mut self.ways {
+            routed.handle_timeout(clock::now());
+            routed.flush(&mut self.places)?;
         }
         if let Steering::Owner(handoff) = steering {
             frames += self.take_handed(engine, app, handoff)?;
@@ -143,10 +187,11 @@ impl<P: Port> Links<P> {
         app: &mut A,
         steering: &mut Steering<'_>,
     ) -> Result<usize, PortError> {
-        let exit = self.forwarding.along(number);
-        let (place, mut tx) = match exit.map(|exit| self.places.get_disjoint_mut([number, exit])) {
+        let Links { places, ways } = self;
+        let exit = ways.along(number);
+        let (place, mut tx) = match exit.map(|exit| places.get_disjoint_mut([number, exit])) {
             Some(Ok([place, exit])) => (place, Some(&mut exit.port)),
-            _ => match self.places.get_mut(number) {
+            _ => match places.get_mut(number) {
                 Some(place) => (place, None),
                 None => return Ok(0),
             },
@@ -160,21 +205,26 @@ impl<P: Port> Links<P> {
             for frame in frames.iter_mut() {
                 frame.port = u16::try_from(number).unwrap_or(u16::MAX);
             }
-            let mut send = |engine: &mut Engine<A>, own: &[Frame<'_>]| match &mut tx {
-                Some(tx) => send_on(engine, own, *tx),
-                None => Ok(()),
+            let mut send = |engine: &mut Engine<A>, own: &[Frame<'_>]| match (&mut tx, &mut *ways) {
+                (Some(tx), _) => send_on(engine, own, *tx),
+                (None, Ways::Routed(routed)) => {
+                    routed.forward(engine, own);
+                    Ok(())
+                }
+                (None, Ways::Fixed(_)) => Ok(()),
             };
             if sent.is_ok() {
                 sent = steering.process(frames, by_hash, engine, app, &mut send);
             }
         })?;
         sent?;
-        match received {
-            Received::Frames(n) => return Ok(n),
-            Received::Nothing => {}
-            Received::End => place.is_over = true, // it would never let a wait last
+        if received == Received::End {
+            place.is_over = true; // it would never let a wait last
         }
-        Ok(0)
+        if let Ways::Routed(routed) = ways {
+            routed.flush(places)?;
+        }
+        Ok(if let Received::Frames(n) = received { n } else { 0 })
     }
 
     /// A burst of what other workers gave. Returns how many frames it was.
@@ -186,8 +236,10 @@ impl<P: Port> Links<P> {
     ) -> Result<usize, PortError> {
         let mut sent = Ok(());
         let frames = handoff.take(|taken| {
-            engine.process_burst(taken, app);
-            sent = self.send_all(engine, taken);
+            let own = self.overhear(taken);
+            let own = taken.get_mut(..own).unwrap_or_default();
+            engine.process_burst(own, app);
+            sent = self.send_all(engine, own);
         });
         sent?;
         if frames > 0 {
@@ -196,11 +248,32 @@ impl<P: Port> Links<P> {
         Ok(frames)
     }
 
+    /// Brings the frames of a burst of others that are to be processed to its front, and tells the router of those that are
+    /// only to be heard. Returns how many are to be processed.
+    fn overhear(&mut self, frames: &mut [Frame<'_>]) -> usize {
+        let Ways::Routed(routed) = &mut self.ways else { return frames.len() };
+        let mut own = 0;
+        for at in 0..frames.len() {
+            match frames.get(at) {
+                Some(frame) if route::is_about_neighbours(frame.data) => routed.overhear(frame),
+                _ => {
+                    frames.swap(own, at);
+                    own += 1;
+                }
+            }
+        }
+        own
+    }
+
     /// Sends on frames that came in by any ports.
     fn send_all<A>(&mut self, engine: &Engine<A>, frames: &[Frame<'_>]) -> Result<(), PortError> {
+        if let Ways::Routed(routed) = &mut self.ways {
+            routed.forward(engine, frames);
+            return routed.flush(&mut self.places);
+        }
         for frames in frames.chunk_by(|a, b| a.port == b.port) {
             let port = frames.first().map_or(0, |frame| frame.port);
-            let exit = self.forwarding.along(port.into());
+            let exit = self.ways.along(port.into());
             if let Some(place) = exit.and_then(|exit| self.places.get_mut(exit)) {
                 send_on(engine, frames, &mut place.port)?;
             }
@@ -215,9 +288,17 @@ impl<P: Port> Links<P> {
     pub fn send_made<A>(&mut self, engine: &mut Engine<A>) -> Result<(), PortError> {
         let time = engine.now();
         while let Some(made) = engine.poll_transmit() {
-            let exit = self.forwarding.exit(made.way);
-            if let Some(place) = exit.and_then(|exit| self.places.get_mut(exit)) {
-                place.port.transmit(&[frame_of(&made, time)])?;
+            match &mut self.ways {
+                Ways::Routed(routed) => {
+                    routed.forward_made(&made, time);
+                    routed.flush(&mut self.places)?;
+                }
+                Ways::Fixed(forwarding) => {
+                    let exit = forwarding.exit(made.way);
+                    if let Some(place) = exit.and_then(|exit| self.places.get_mut(exit)) {
+                        place.port.transmit(&[frame_of(&made, time)])?;
+                    }
+                }
             }
         }
         Ok(())

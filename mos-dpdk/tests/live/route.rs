@@ -5,15 +5,13 @@ use super::echo::{Heard, echo};
 use super::host::{Host, Place};
 use super::server::Server;
 use super::{LARGE, alone, get, octets, say};
-use mos_dpdk::clock;
-use mos_dpdk::port::Port;
 use mos_dpdk::port::tap::Tap;
 use mos_dpdk::route::{Interface, Limits, RouteDrop, RouteStats, Router};
-use mos_flow::Frame;
+use mos_dpdk::{Links, Worker};
+use mos_flow::{Config, Engine};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 const CLIENT: Place = Place::in_network(1, 2, "02:00:00:00:00:01");
 const SERVER: Place = Place::in_network(2, 2, "02:00:00:00:00:02");
@@ -45,32 +43,11 @@ fn router() -> Router {
 }
 
 /// Routes between two devices until it is told to stop.
-fn run(mut router: Router, mut taps: [Tap; 2], stop: &AtomicBool) -> RouteStats {
-    while !stop.load(Ordering::Relaxed) {
-        if !turn(&mut router, &mut taps) {
-            thread::sleep(Duration::from_micros(50));
-        }
-    }
-    router.statistics()
-}
-
-/// Routes what is there; `false` when nothing was.
-fn turn(router: &mut Router, taps: &mut [Tap; 2]) -> bool {
-    let mut sent: Vec<(u16, Vec<u8>)> = Vec::new();
-    let mut send = |port: u16, octets: &[u8]| sent.push((port, octets.to_vec()));
-    for (port, tap) in (0_u16..).zip(taps.iter_mut()) {
-        let received = tap.receive(&mut |frames| {
-            for frame in frames.iter() {
-                router.forward(port, frame.data, frame.time, &mut send);
-            }
-        });
-        received.unwrap();
-    }
-    router.handle_timeout(clock::now(), &mut send);
-    for (port, octets) in &sent {
-        taps[usize::from(*port)].transmit(&[Frame::ethernet(clock::now(), octets)]).unwrap();
-    }
-    !sent.is_empty()
+fn run(router: Router, taps: [Tap; 2], stop: &AtomicBool) -> RouteStats {
+    let engine = Engine::new(Config::default()).unwrap();
+    let mut worker = Worker::new(engine, (), Links::routed(taps, router));
+    worker.run_until(stop).unwrap();
+    worker.links.router().unwrap().statistics()
 }
 
 fn route_by(host: &Host, router: Place) {

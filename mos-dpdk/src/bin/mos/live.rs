@@ -29,6 +29,9 @@ pub(crate) struct LiveArgs {
     /// What the interfaces are: af_packet, af_xdp, dpdk or tap.
     #[arg(long, default_value = "af_packet", value_name = "KIND", value_parser = io_of)]
     io: Io,
+    /// What DPDK is started with, for instance "--no-huge -m 512".
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    eal: Option<String>,
     /// Threads that share the traffic of every interface; both directions of a connection are one thread's.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     workers: u16,
@@ -155,7 +158,8 @@ impl LiveArgs {
     /// Opens devices: pairs, or single ones.
     pub(crate) fn open(&self, links: Vec<(String, Option<String>)>, forwards: bool) -> Result<Run, Failure> {
         let metrics = self.metrics.map(Metrics::bind).transpose()?;
-        let plan = Plan { io: self.io, links, workers: self.workers, forwards };
+        let eal = self.eal.iter().flat_map(|words| words.split_whitespace()).map(str::to_owned).collect();
+        let plan = Plan { io: self.io, links, workers: self.workers, forwards, eal };
         let mut links = device::open(&plan).map_err(|e| Failure::unusable(&e))?;
         if let Some(impairment) = self.impair {
             let mut seed = self.seed;
