@@ -59,6 +59,13 @@ fn what_is_sent_on_stays_where_it_is() {
         some.clear();
         assert_eq!((&copies[0].1, &copies[1].1), (&octets[5][..50].to_vec(), &changed));
         assert!(copies.iter().all(|(place, _)| lent.iter().all(|(other, _)| other != place)));
+        // What was lent once takes no place of what is lent now.
+        for round in 1..=3 {
+            assert_eq!(send(&mut first, &octets), 32);
+            first.receive(&mut |frames| assert_eq!(second.transmit(frames).unwrap(), 32)).unwrap();
+            assert!(receive(&mut second, 32) == octets);
+            assert_eq!(second.handling().by_reference, 31 + 32 * round);
+        }
         drop((first, second, third));
         end(eal);
     });
@@ -90,6 +97,34 @@ fn octets_stay_as_long_as_they_are_borrowed() {
         // Nothing is lent any more: what has the same place is another frame.
         assert_eq!(second.handling().by_reference, 32);
         drop((first, second));
+        end(eal);
+    });
+}
+
+/// Where one receives while another lends, there may be no place in the list: then it is a copy.
+#[test]
+fn bursts_may_be_received_within_bursts() {
+    alone("rings::bursts_may_be_received_within_bursts", || {
+        let eal = start(&["net_ring0", "net_ring1", "net_ring2"]);
+        let [mut first, mut second, mut third] = [0, 1, 2].map(|n| open(&eal, &format!("net_ring{n}")));
+        let (octets, others) = (frames(64).split_off(32), frames(40));
+        for inner in [1, 20, 32] {
+            send(&mut first, &octets[..20]);
+            send(&mut second, &others[..inner]);
+            first
+                .receive(&mut |outer| {
+                    second
+                        .receive(&mut |inner| assert_eq!(third.transmit(inner).unwrap(), inner.len()))
+                        .unwrap();
+                    assert_eq!(third.transmit(outer).unwrap(), 20);
+                })
+                .unwrap();
+            assert!(receive(&mut third, inner + 20) == [&others[..inner], &octets[..20]].concat());
+        }
+        // There is place for 32: for all of the outer ones, and for as many of the inner ones as are left.
+        let copied = (20 + 20 - 32) + (32 + 20 - 32);
+        assert_eq!(third.handling(), Handling { by_reference: 113 - copied, copied, joined: 0 });
+        drop((first, second, third));
         end(eal);
     });
 }

@@ -121,29 +121,7 @@ impl Device {
 
     fn set_up(&mut self, info: &rte_eth_dev_info, options: &Options) -> Result<(), OpenError> {
         self.configure(info, options)?;
-        let (mut rx, mut tx) = (options.descriptors, options.descriptors);
-        // SAFETY: it takes any number, and reads and writes locals.
-        let adjusted = unsafe { sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.number, &mut rx, &mut tx) };
-        self.answer(adjusted, "refuses its queues")?;
-        // SAFETY: it takes any number.
-        let socket = unsafe { sys::rte_eth_dev_socket_id(self.number) };
-        let room = (u32::from(options.mtu) + HEADERS).max(LEAST_ROOM).max(info.min_rx_bufsize);
-        // All rings full, and a burst in hand.
-        let least = u32::from(rx) + u32::from(tx) + 2 * BURST as u32;
-        let room = u16::try_from(room).unwrap_or(u16::MAX - sys::RTE_PKTMBUF_HEADROOM as u16);
-        let shape = Shape { count: options.buffers.max(least), room, socket };
-        for queue in 0..options.queues {
-            let pool = self.eal.pool(self.queue(queue), &shape)?;
-            self.pools.push(pool);
-            let socket = socket as u32;
-            let (number, none) = (self.number, ptr::null());
-            // SAFETY: the device is configured with so many queues and not started; the pool lives as long as the runtime. Without a configuration it takes the driver's.
-            let made = unsafe { sys::rte_eth_rx_queue_setup(number, queue, rx, socket, none, pool.as_ptr()) };
-            self.answer(made, "refuses a queue to receive from")?;
-            // SAFETY: as above.
-            let made = unsafe { sys::rte_eth_tx_queue_setup(number, queue, tx, socket, ptr::null()) };
-            self.answer(made, "refuses a queue to send by")?;
-        }
+        self.set_up_queues(info, options)?;
         // SAFETY: all its queues are set up.
         let started = unsafe { sys::rte_eth_dev_start(self.number) };
         self.answer(started, "does not start")?;
@@ -157,6 +135,35 @@ impl Device {
         }
         // SAFETY: it takes any number. What has no counters has none that are to be set to 0.
         unsafe { sys::rte_eth_stats_reset(self.number) };
+        Ok(())
+    }
+
+    fn set_up_queues(&mut self, info: &rte_eth_dev_info, options: &Options) -> Result<(), OpenError> {
+        let (mut rx, mut tx) = (options.descriptors, options.descriptors);
+        // SAFETY: it takes any number, and reads and writes locals.
+        let adjusted = unsafe { sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.number, &mut rx, &mut tx) };
+        self.answer(adjusted, "refuses its queues")?;
+        // SAFETY: it takes any number.
+        let socket = unsafe { sys::rte_eth_dev_socket_id(self.number) };
+        let room = (u32::from(options.mtu) + HEADERS).max(LEAST_ROOM).max(info.min_rx_bufsize);
+        let room = u16::try_from(room).unwrap_or(u16::MAX).min(u16::MAX - sys::RTE_PKTMBUF_HEADROOM as u16);
+        // All rings full, and a burst in each hand.
+        let least = u32::from(rx) + u32::from(tx) + 2 * BURST as u32;
+        let shape = Shape { count: options.buffers.max(least), room, socket };
+        for number in 0..options.queues {
+            let pool = self.eal.pool(self.queue(number), &shape)?;
+            self.pools.push(pool);
+            let (device, socket) = (self.number, socket as u32);
+            // SAFETY: the device is configured with so many queues and not started; the pool lives as long as the runtime.
+            // Without a configuration the queue has the driver's.
+            let made = unsafe {
+                sys::rte_eth_rx_queue_setup(device, number, rx, socket, ptr::null(), pool.as_ptr())
+            };
+            self.answer(made, "refuses a queue to receive from")?;
+            // SAFETY: as above.
+            let made = unsafe { sys::rte_eth_tx_queue_setup(device, number, tx, socket, ptr::null()) };
+            self.answer(made, "refuses a queue to send by")?;
+        }
         Ok(())
     }
 

@@ -56,8 +56,8 @@ struct InUse {
 
 impl Eal {
     /// Starts the runtime with `args`, as DPDK's programs take them in front of `--`. Without arguments about cores it has
-    /// none of its own, and where they do not say what becomes of hugepages' files, these are unlinked at once. What it
-    /// logs is kept for error messages, unless the arguments have a `--log-level`.
+    /// none of its own. Where they do not say that hugepages are to be files, or that other processes are to find it, there
+    /// are no files (`--in-memory`). What it logs is kept for error messages, unless the arguments have a `--log-level`.
     ///
     /// # Errors
     /// [`OpenError`]: for arguments that DPDK does not take, or when there are no hugepages and none of the arguments says
@@ -243,8 +243,8 @@ fn words(args: &[&str]) -> Result<Vec<CString>, std::ffi::NulError> {
     if !has(&["-l", "-c", "--lcores", "-s", "-S", "--main-lcore"]) {
         words.push(CString::new(format!("--lcores=0@({})", processors()))?);
     }
-    if !has(&["--no-huge", "--in-memory", "--huge-unlink"]) {
-        words.push(CString::new("--huge-unlink")?);
+    if !has(&["--no-huge", "--in-memory", "--huge-dir", "--huge-unlink", "--proc-type"]) {
+        words.push(CString::new("--in-memory")?);
     }
     for arg in args {
         words.push(CString::new(*arg)?);
@@ -354,8 +354,8 @@ mod tests {
             words(args).unwrap().into_iter().map(|word| word.into_string().unwrap()).collect()
         };
         let own = format!("--lcores=0@({})", processors());
-        assert_eq!(words(&["-n", "4"]), ["mos", &own, "--huge-unlink", "-n", "4"]);
+        assert_eq!(words(&["-n", "4"]), ["mos", &own, "--in-memory", "-n", "4"]);
         assert_eq!(words(&["-l", "1", "--no-huge"]), ["mos", "-l", "1", "--no-huge"]);
-        assert_eq!(words(&["--lcores=1", "--in-memory"]), ["mos", "--lcores=1", "--in-memory"]);
+        assert_eq!(words(&["--lcores=1", "--huge-unlink"]), ["mos", "--lcores=1", "--huge-unlink"]);
     }
 }
