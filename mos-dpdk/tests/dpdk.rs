@@ -19,7 +19,7 @@ use mos_dpdk::port::{Port, Received};
 use mos_flow::{Frame, Instant};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,11 +55,7 @@ fn run(name: &str, scenario: fn(), way: &[&str]) {
     if std::env::var_os("MOS_DPDK_ALONE").is_some() {
         return scenario();
     }
-    let this = std::env::current_exe().unwrap();
-    let words = [way, &[this.to_str().unwrap(), "--exact", name, "--nocapture"]].concat();
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).env("MOS_DPDK_ALONE", "1");
-    let output = command.output().unwrap();
+    let output = process(name, way);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("1 passed"), "{name} failed: {out}\n{err}");
     let ours = |line: &&str| line.starts_with("SKIPPED: ") || line.starts_with("dpdk: ");
@@ -71,6 +67,13 @@ fn run(name: &str, scenario: fn(), way: &[&str]) {
         strange.is_empty() && !out.contains("EAL") && !out.contains("Usage"),
         "{name} says {strange:?}: {out}"
     );
+}
+
+/// The test `name` as a process of its own.
+fn process(name: &str, way: &[&str]) -> Output {
+    let this = std::env::current_exe().unwrap();
+    let words = [way, &[this.to_str().unwrap(), "--exact", name, "--nocapture"]].concat();
+    Command::new(words[0]).args(&words[1..]).env("MOS_DPDK_ALONE", "1").output().unwrap()
 }
 
 /// Speaks also when the output of tests is captured.

@@ -5,11 +5,13 @@ int mos_dpdk_errno(void) {
 }
 
 int mos_dpdk_init(int argc, char **argv, FILE *said) {
+    if (said == NULL)
+        return rte_eal_init(argc, argv);
 #ifdef __GLIBC__
     /* There the streams are variables. */
-    FILE *usage = fopen("/dev/null", "w");
     FILE *const out = stdout;
     FILE *const err = stderr;
+    FILE *usage = fopen("/dev/null", "w");
     if (usage != NULL)
         stdout = usage;
     stderr = said;

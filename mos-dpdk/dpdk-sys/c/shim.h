@@ -36,7 +36,7 @@ struct mos_dpdk_clock {
 
 int mos_dpdk_errno(void);
 
-/* rte_eal_init, with what C prints to its streams meanwhile sent to said, and usage texts nowhere. */
+/* rte_eal_init. Unless said is NULL, it gets what C prints to stderr meanwhile; usage texts go nowhere. */
 int mos_dpdk_init(int argc, char **argv, FILE *said);
 
 /* Where drivers put the times of frames. */

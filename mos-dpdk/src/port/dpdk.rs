@@ -10,7 +10,7 @@
 //!   end, and never says so; a frame is as long as what was captured of it.
 //! - `net_af_packet0,iface=NAME,qpairs=2`, `net_tap0` are interfaces of Linux. Unlike [`af_packet`](super::af_packet) they
 //!   give what the kernel has: checksums that it has left to a card, and frames that are yet to be split. `ethtool -K NAME
-//!   tx off gso off` at the sender helps.
+//!   tx off gso off` at the sender helps. What the kernel drops there DPDK does not count.
 //! - `net_ring0` gives back what was sent; `net_memif0` leads to another process; `net_null0` gives zeros.
 //!
 //! Frames are lent from the device's own buffers. One that is sent on as it came, while it is lent and by the same thread, is

@@ -1,6 +1,6 @@
 //! What cannot be had: a sentence for each, nothing on the terminal, and nothing left behind.
 
-use super::{alone, assert_nothing_is_left, end, open, prefix, say, start};
+use super::{alone, assert_nothing_is_left, end, open, prefix, process, say, start};
 use mos_dpdk::port::Port as _;
 use mos_dpdk::port::dpdk::{Dpdk, Eal, Options};
 use std::fs;
@@ -76,6 +76,26 @@ fn dpdk_starts_once() {
         end(eal);
         refuses(&["--no-huge"], &["was started in this process before"]);
     });
+}
+
+#[test]
+fn who_asks_for_dpdks_log_gets_it() {
+    if std::env::var_os("MOS_DPDK_ALONE").is_some() {
+        let prefix = prefix();
+        let args = [
+            "--no-huge",
+            "--no-pci",
+            "--file-prefix",
+            &prefix,
+            "--no-telemetry",
+            "--log-level=lib.eal:debug",
+        ];
+        drop(Eal::start(&args).unwrap());
+        return assert_nothing_is_left();
+    }
+    let output = process("faults::who_asks_for_dpdks_log_gets_it", &[]);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && String::from_utf8_lossy(&said).contains("EAL: "), "{said:?}");
 }
 
 #[test]

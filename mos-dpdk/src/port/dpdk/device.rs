@@ -287,7 +287,7 @@ fn held_by_kernel(name: &str, devices: &Path) -> Option<String> {
         driver.as_deref().and_then(Path::file_name).map(|driver| driver.to_string_lossy().into_owned());
     let bind = format!("dpdk-devbind.py --bind=vfio-pci {name}");
     match driver.as_deref() {
-        Some("vfio-pci" | "uio_pci_generic" | "igb_uio") => {
+        Some("vfio-pci" | "uio_pci_generic" | "igb_uio" | "mlx4_core" | "mlx5_core") => {
             Some(format!("DPDK has no driver for {name}, or was told not to look for it"))
         }
         Some(driver) => {
