@@ -11,7 +11,7 @@ use crate::port::nothing::Nothing;
 use crate::port::tap::Tap;
 use crate::port::{OpenError, Port};
 use std::collections::HashSet;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 /// A queue of a device.
 pub type Queue = Box<dyn Port + Send>;
@@ -85,6 +85,31 @@ pub fn is_down(name: &str) -> bool {
     {
         let _ = name;
         false
+    }
+}
+
+/// What an interface of the kernel's is on its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Its hardware address.
+    pub hardware: [u8; 6],
+    /// The largest packet.
+    pub mtu: u16,
+}
+
+/// Asks the kernel about an interface.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn station(name: &str) -> io::Result<Station> {
+    #[cfg(target_os = "linux")]
+    {
+        flags::station(name).map(|(hardware, mtu)| Station { hardware, mtu })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = name;
+        Err(ErrorKind::Unsupported.into())
     }
 }
 

@@ -105,7 +105,7 @@ impl Out<'_> {
 ///
 /// Each worker has one of its own. Answers of neighbours come to one of them only: for those,
 /// [`is_about_neighbours`], the others' routers have [`Router::overhear`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Router {
     network: Network,
     neighbours: Neighbours,

@@ -87,7 +87,7 @@ pub(super) enum Due {
 }
 
 /// The cache.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Neighbours {
     entries: Vec<Option<Entry>>,
     places: HashMap<Key, usize>,

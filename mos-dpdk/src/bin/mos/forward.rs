@@ -1,8 +1,9 @@
-//! `mos forward`: between interfaces, as a cable that sees what it carries.
+//! `mos forward`: between interfaces, as a cable that sees what it carries, or as a router.
 
 use crate::common::{Failure, filter};
 use crate::events::{Line, Listener};
 use crate::live::{LiveArgs, WatchArgs};
+use crate::route::RouteArgs;
 use crate::sheet::{Printer, Sheet};
 use mos_dpdk::runtime::Crew;
 use mos_dpdk::snapshot::Snapshot;
@@ -23,6 +24,8 @@ pub(crate) struct Args {
     /// Say on stderr how it goes, so often.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     stats: Option<u64>,
+    #[command(flatten)]
+    route: RouteArgs,
     #[command(flatten)]
     watch: WatchArgs,
     #[command(flatten)]
@@ -45,7 +48,12 @@ impl Listener for App {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let pairs = pairs(&args.interfaces)?;
-    let run = args.live.open(pairs.iter().map(|(a, b)| (a.clone(), Some(b.clone()))).collect(), true)?;
+    let mut run = args.live.open(pairs.iter().map(|(a, b)| (a.clone(), Some(b.clone()))).collect(), true)?;
+    let router = args.route.router(args.live.io(), &args.interfaces)?;
+    let is_routed = router.is_some();
+    if let Some(router) = router {
+        run = run.routed(&router);
+    }
     let (printer, sheets) = match args.watch.json {
         true => Printer::start(args.live.workers()).map(|(printer, sheets)| (Some(printer), sheets))?,
         false => (None, Vec::new()),
@@ -58,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         engines.push((engine, App { sheet: sheets.next(), dropped: 0 }));
     }
     for (left, right) in &pairs {
-        eprintln!("mos: between {left} and {right}");
+        eprintln!("mos: {} {left} and {right}", if is_routed { "routing between" } else { "between" });
     }
     let mut progress = args.stats.map(|seconds| Progress::new(Duration::from_secs(seconds)));
     let mut ended = run.go(engines, |crew| {

@@ -3,12 +3,14 @@
 use crate::common::{EngineArgs, Failure, filter};
 use crate::events::{self, Listener};
 use crate::metrics::Metrics;
+use crate::route;
 use crate::signals::Signals;
 use crate::summary::Counts;
 use mos_dpdk::config::Io;
 use mos_dpdk::device::{self, Plan, Queue};
 use mos_dpdk::port::PortError;
 use mos_dpdk::port::impair::{Impaired, Impairment};
+use mos_dpdk::route::{RouteStats, Router};
 use mos_dpdk::runtime::{self, Crew, Idle, Options, Outcome};
 use mos_dpdk::snapshot::{Phase, Snapshot};
 use mos_dpdk::{Links, Worker};
@@ -138,6 +140,7 @@ pub(crate) struct Run {
 pub(crate) struct Ended<A> {
     pub(crate) apps: Vec<A>,
     total: Snapshot,
+    routed: Vec<RouteStats>,
     seconds: f64,
     names: Vec<Option<String>>,
     /// Sentences about workers that failed.
@@ -145,6 +148,11 @@ pub(crate) struct Ended<A> {
 }
 
 impl LiveArgs {
+    /// What the interfaces are.
+    pub(crate) fn io(&self) -> Io {
+        self.io
+    }
+
     /// How many workers there are.
     pub(crate) fn workers(&self) -> u16 {
         self.workers
@@ -187,6 +195,12 @@ impl LiveArgs {
 }
 
 impl Run {
+    /// The same with a router between the devices.
+    pub(crate) fn routed(self, router: &Router) -> Self {
+        let routed = |links: Links| Links::routed(links.into_ports(), router.clone());
+        Run { links: self.links.into_iter().map(routed).collect(), ..self }
+    }
+
     /// Runs an engine in each worker, until their devices are gone, a signal comes or `goes_on` says no; it is asked several
     /// times a second. Connections that are open then are ended.
     pub(crate) fn go<A: Send>(
@@ -219,7 +233,8 @@ impl Run {
         };
         let (total, outcomes) = runtime::run(workers, &options, control)?;
         let seconds = start.elapsed().as_secs_f64();
-        let mut ended = Ended { apps: Vec::new(), total, seconds, names, failures: Vec::new() };
+        let mut ended =
+            Ended { apps: Vec::new(), total, routed: Vec::new(), seconds, names, failures: Vec::new() };
         (0..).zip(outcomes).for_each(|(rank, outcome)| ended.add(rank, outcome));
         Ok(ended)
     }
@@ -244,6 +259,7 @@ impl<A> Ended<A> {
         match outcome {
             Outcome::Ended(worker, result) => {
                 end(result);
+                self.routed.extend(worker.links.router().map(Router::statistics));
                 let (mut engine, mut app) = worker.into_parts();
                 engine.shutdown(&mut app);
                 self.apps.push(app);
@@ -263,6 +279,7 @@ impl<A> Ended<A> {
                 "handed over  {given:>12}  to their workers, {lost} lost; {early} early fragments"
             )?;
         }
+        route::write(&self.routed, out)?;
         let ports = self.names.iter().zip(&self.total.ports);
         for (name, port) in ports.filter_map(|(name, port)| Some((name.as_ref()?, port))) {
             writeln!(

@@ -20,6 +20,8 @@ mod peek;
 
 mod replay;
 
+mod route;
+
 mod sheet;
 
 mod signals;
