@@ -19,7 +19,7 @@
 //! | `mos` | `forward max_concurrency rmem_size wmem_size tcp_tw_interval tcp_timeout midstream no_ring_buffers mos_log stat_print port multiprocess nb_mem_channels io pcap_in pcap_out dpdk_args`, and the tables |
 //! | `netdev` | `device mask`: the cores that serve a device |
 //! | `arp_table` | `address[/bits] hardware-address` |
-//! | `route_table` | `network/bits device` |
+//! | `route_table` | `network/bits device [gateway]`: without a gateway, hosts are on the device's link |
 //! | `nic_forward_table` | `device device`: frames of one leave by the other, unchanged |
 
 mod report;
@@ -33,13 +33,13 @@ pub use report::{ConfError, ConfErrorKind, LoadError, Warning, WarningKind};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tree::{Block, Item};
 use value::{
-    command_line, flag, hardware_address, integer, io_module, key_value, mask, multiprocess, network, number,
-    path,
+    address, command_line, flag, hardware_address, integer, io_module, key_value, mask, multiprocess,
+    network, number, path,
 };
 
 /// Octets of a configuration file that are read. Arbitrary.
@@ -237,7 +237,7 @@ pub struct Netdev {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arp {
     /// The address, or the network.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Leading bits that count.
     pub bits: u8,
     /// Where packets for it go.
@@ -248,11 +248,13 @@ pub struct Arp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The network.
-    pub network: Ipv4Addr,
+    pub network: IpAddr,
     /// Leading bits that count.
     pub bits: u8,
     /// The device behind which it is.
     pub device: String,
+    /// The next hop; `None` when hosts are on the device's link.
+    pub gateway: Option<IpAddr>,
 }
 
 type Result<T> = std::result::Result<T, ConfErrorKind>;
@@ -477,7 +479,7 @@ impl Mos {
         let [target, hardware] = words else {
             return Err(ConfErrorKind::WordCount { expected: "address/bits hardware-address" });
         };
-        let (address, bits) = network(target, Some(32))?;
+        let (address, bits) = network(target, true)?;
         let hardware = hardware_address(hardware)
             .ok_or_else(|| ConfErrorKind::BadHardwareAddress((*hardware).to_owned()))?;
         self.arp.push(Arp { address, bits, hardware });
@@ -485,11 +487,12 @@ impl Mos {
     }
 
     fn add_route(&mut self, words: &[&str]) -> Result<()> {
-        let [target, device] = words else {
-            return Err(ConfErrorKind::WordCount { expected: "network/bits device" });
+        let ([target, device] | [target, device, _]) = words else {
+            return Err(ConfErrorKind::WordCount { expected: "network/bits device [gateway]" });
         };
-        let (network, bits) = network(target, None)?;
-        self.routes.push(Route { network, bits, device: (*device).to_owned() });
+        let (network, bits) = network(target, false)?;
+        let gateway = words.get(2).map(|word| address(word)).transpose()?;
+        self.routes.push(Route { network, bits, device: (*device).to_owned(), gateway });
         Ok(())
     }
 

@@ -103,7 +103,7 @@ impl fmt::Display for ConfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
         match &self.kind {
-            ConfErrorKind::BadAddress(t) => write!(f, "`{t}` is not an IPv4 address or network"),
+            ConfErrorKind::BadAddress(t) => write!(f, "`{t}` is not an address or network"),
             ConfErrorKind::BadHardwareAddress(t) => write!(f, "`{t}` is not a hardware address"),
             ConfErrorKind::BadName(t) => write!(f, "`{t}` is not a name"),
             ConfErrorKind::BadNumber(t) => write!(f, "`{t}` is not a number that is possible here"),

@@ -66,8 +66,12 @@ fn a_whole_file_is_understood() {
             arp_table {
                 10.0.0.9/32 00:1b:21:a:b:FF
                 10.0.0.10   00:00:00:00:00:01
+                fd00::9     00:00:00:00:00:02
             }
-            route_table { 10.0.0.0/24 br-lan }
+            route_table {
+                10.0.0.0/24 br-lan
+                ::/0 br-lan fe80::1
+            }
             nic_forward_table { br-lan eth0.100 }
             midstream = 1
             dpdk_args = --no-huge -m 512 --vdev 'net_pcap0,rx_pcap=a file'
@@ -82,7 +86,7 @@ fn a_whole_file_is_understood() {
         (26, "port"),
         (27, "multiprocess"),
         (35, "arp_table"),
-        (39, "route_table"),
+        (40, "route_table"),
     ];
     assert_eq!(told, idle.map(|(line, name)| format!("line {line}: `{name}` has no effect")));
     let runs: Vec<&[String]> = c.applications.iter().map(|a| &*a.run).collect();
@@ -92,6 +96,7 @@ fn a_whole_file_is_understood() {
     assert_eq!(of(0), (Kind::Monitor, Some(15), false));
     assert_eq!(of(1), (Kind::Monitor, None, false));
     assert_eq!(of(2), (Kind::End, Some(15), true));
+    let ip = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
     let expected = Mos {
         nb_mem_channels: 4,
         forward: true,
@@ -117,8 +122,12 @@ fn a_whole_file_is_understood() {
         arp: vec![
             Arp { address: [10, 0, 0, 9].into(), bits: 32, hardware: [0, 0x1b, 0x21, 0xa, 0xb, 0xff] },
             Arp { address: [10, 0, 0, 10].into(), bits: 32, hardware: [0, 0, 0, 0, 0, 1] },
+            Arp { address: ip("fd00::9"), bits: 128, hardware: [0, 0, 0, 0, 0, 2] },
         ],
-        routes: vec![Route { network: [10, 0, 0, 0].into(), bits: 24, device: "br-lan".into() }],
+        routes: vec![
+            Route { network: [10, 0, 0, 0].into(), bits: 24, device: "br-lan".into(), gateway: None },
+            Route { network: ip("::"), bits: 0, device: "br-lan".into(), gateway: Some(ip("fe80::1")) },
+        ],
         pairs: vec![("br-lan".into(), "eth0.100".into())],
     };
     assert_eq!(c.mos, expected);
@@ -237,6 +246,9 @@ fn what_is_wrong_is_refused_with_its_line() {
     table("mos { netdev {\neth0 1 2\n} }", 2, K::WordCount { expected: "device cpu-mask" });
     table("mos { route_table {\n10.0.0.0 eth0\n} }", 2, K::BadAddress(s("10.0.0.0")));
     table("mos { route_table {\n10.0.0.0/33 eth0\n} }", 2, K::BadAddress(s("10.0.0.0/33")));
+    table("mos { route_table {\n::/129 eth0\n} }", 2, K::BadAddress(s("::/129")));
+    table("mos { route_table {\n::/0 eth0 here\n} }", 2, K::BadAddress(s("here")));
+    table("mos { route_table {\n::/0\n} }", 2, K::WordCount { expected: "network/bits device [gateway]" });
     table("mos { arp_table {\n10.0.0/8 0:0:0:0:0:0\n} }", 2, K::BadAddress(s("10.0.0/8")));
     for bad in ["0:0:0:0:0", "0:0:0:0:0:0:0", "0:0:0:0:0:100", "0:0:0:0:0:+1", "0:0:0:0::0", "x"] {
         table(&format!("mos {{ arp_table {{\n1.2.3.4 {bad}\n}} }}"), 2, K::BadHardwareAddress(s(bad)));

@@ -2,7 +2,7 @@
 
 use super::tree::is_name;
 use super::{ConfErrorKind, Io, Multiprocess, Result};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub(super) fn key_value(text: &str) -> Result<(&str, &str)> {
@@ -84,16 +84,21 @@ pub(super) fn command_line(text: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// `address/bits`; `bits` alone when nothing is said.
-pub(super) fn network(text: &str, bits: Option<u8>) -> Result<(Ipv4Addr, u8)> {
-    let (address, said) = match text.split_once('/') {
-        Some((address, said)) => (address, said.parse().ok()),
-        None => (text, bits),
+/// `address/bits`, or, where it may be one address, `address`.
+pub(super) fn network(text: &str, may_be_one: bool) -> Result<(IpAddr, u8)> {
+    let bad = || ConfErrorKind::BadAddress(text.to_owned());
+    let (network, said) = match text.split_once('/') {
+        Some((network, bits)) => (network, Some(bits)),
+        None => (text, None),
     };
-    match (address.parse(), said) {
-        (Ok(address), Some(bits @ 0..=32)) => Ok((address, bits)),
-        _ => Err(ConfErrorKind::BadAddress(text.to_owned())),
-    }
+    let network: IpAddr = network.parse().map_err(|_| bad())?;
+    let most = if network.is_ipv6() { 128 } else { 32 };
+    let bits = said.map_or(Some(most).filter(|_| may_be_one), |bits| bits.parse().ok());
+    Ok((network, bits.filter(|bits| *bits <= most).ok_or_else(bad)?))
+}
+
+pub(super) fn address(text: &str) -> Result<IpAddr> {
+    text.parse().map_err(|_| ConfErrorKind::BadAddress(text.to_owned()))
 }
 
 pub(super) fn hardware_address(text: &str) -> Option<[u8; 6]> {

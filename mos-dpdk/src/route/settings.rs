@@ -1,5 +1,6 @@
 //! What a router is made from, and what can be wrong with it.
 
+use crate::config;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -31,6 +32,14 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
 }
 
+impl Route {
+    /// A line of `route_table`, whose device has this port.
+    pub fn by(port: u16, line: &config::Route) -> Self {
+        let config::Route { network, bits, gateway, .. } = *line;
+        Route { network, bits, port, gateway }
+    }
+}
+
 /// Neighbours that need not be asked for their hardware address: one, or all of a network. The longest prefix counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
@@ -40,6 +49,14 @@ pub struct Neighbour {
     pub bits: u8,
     /// Where packets for it go.
     pub hardware: [u8; 6],
+}
+
+impl From<config::Arp> for Neighbour {
+    /// A line of `arp_table`.
+    fn from(line: config::Arp) -> Self {
+        let config::Arp { address: network, bits, hardware } = line;
+        Neighbour { network, bits, hardware }
+    }
 }
 
 /// How much a router keeps and says.

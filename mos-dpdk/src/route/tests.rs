@@ -343,6 +343,24 @@ fn networks_without_a_broadcast_address_have_none() {
 }
 
 #[test]
+fn a_router_is_made_from_a_configuration() {
+    let text =
+        "mos {\nroute_table {\n10.9.0.0/16 far 10.2.0.9\n}\narp_table {\n10.2.0.0/28 2:0:0:0:0:c\n}\n}\n";
+    let config = crate::config::Config::parse(text).unwrap();
+    let routes: Vec<Route> = config.mos.routes.iter().map(|line| Route::by(1, line)).collect();
+    let known: Vec<Neighbour> = config.mos.arp.iter().copied().map(Neighbour::from).collect();
+    let mut router = Router::new(&interfaces(), &routes, &known, Limits::default()).unwrap();
+    let mut sent = Vec::new();
+    for destination in ["10.9.1.1", "10.2.0.7"] {
+        let frame = udp([A, R0], "10.1.0.2", destination, 64, b"x");
+        let fate =
+            router.forward(0, &frame, START, &mut |port, octets| sent.push((port, stations(octets)[0])));
+        assert_eq!(fate, Fate::Sent);
+    }
+    assert_eq!(sent, [(1, GATEWAY); 2]);
+}
+
+#[test]
 fn what_cannot_be_a_router_is_refused_with_a_sentence() {
     use RouteError as E;
     let refusal = |interfaces: &[Interface], routes: &[Route], neighbours: &[Neighbour]| {
