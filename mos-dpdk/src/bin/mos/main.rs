@@ -54,9 +54,9 @@ enum Command {
     /// Measure the engine on a capture held in memory.
     Bench(bench::Args),
     /// Watch the connections of interfaces.
-    Monitor(monitor::Args),
+    Monitor(Box<monitor::Args>),
     /// Stand between interfaces: what comes by one leaves by the other.
-    Forward(forward::Args),
+    Forward(Box<forward::Args>),
 }
 
 fn main() -> ExitCode {
