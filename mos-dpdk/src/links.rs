@@ -165,6 +165,7 @@ impl<P: Port> Links<P> {
             frames += self.pass(number, engine, app, steering)?;
             self.send_made(engine)?;
         }
+        self.ignore_unwatched(engine);
         if let Ways::Routed(routed) = &mut self.ways {
             routed.handle_timeout(clock::now());
             routed.flush(&mut self.places)?;
@@ -225,6 +226,17 @@ impl<P: Port> Links<P> {
             routed.flush(places)?;
         }
         Ok(if let Received::Frames(n) = received { n } else { 0 })
+    }
+
+    /// Asks devices that are only listened to for no more of connections that nobody watches. Where they cannot, their packets are
+    /// orphans.
+    fn ignore_unwatched<A>(&mut self, engine: &mut Engine<A>) {
+        let is_heard_only = matches!(self.ways, Ways::Fixed(Forwarding::Nowhere));
+        while let Some(ends) = engine.poll_unwatched() {
+            for place in self.places.iter_mut().filter(|_| is_heard_only) {
+                let _ = place.port.ignore((ends.client, ends.server)); // in software then
+            }
+        }
     }
 
     /// A burst of what other workers gave. Returns how many frames it was.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | set up, at any time between bursts | [`Engine::open`], [`Engine::bind`], [`Engine::close`]; [`Engine::register`], [`Engine::unregister`]; [`Engine::define_event`], [`Engine::alloc_event`], [`Engine::undefine_event`]; [`Engine::start_timer`], [`Engine::stop_timer`]; [`Engine::monitor`] for the settings of one socket |
 //! | input | [`Engine::process_burst`], [`Engine::handle_timeout`], [`Engine::shutdown`] |
-//! | output | the [`Verdict`] of each frame, [`Engine::output`], [`Engine::poll_transmit`], [`Engine::next_timeout`] |
+//! | output | the [`Verdict`] of each frame, [`Engine::output`], [`Engine::poll_transmit`], [`Engine::poll_unwatched`], [`Engine::next_timeout`] |
 //! | questions | [`Engine::now`], [`Engine::stats`], [`Engine::flow_count`], [`Engine::sockets_between`], [`Engine::monitor`] to read |
 //!
 //! # Order
@@ -106,6 +106,8 @@ mod lend;
 
 mod octets;
 
+mod output;
+
 mod raise;
 
 mod register;
@@ -135,7 +137,7 @@ use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::neighbours::Neighbours;
-use crate::outbox::{Outbox, Output, Transmit};
+use crate::outbox::Outbox;
 use crate::packet::{Frame, PacketRef, Verdict};
 
 use crate::reason::DropReason;
@@ -204,6 +206,7 @@ pub struct Engine<A: 'static, M: Memory = DefaultMemory> {
     hand: u32,
     /// A handler that was told of something else than the packet in flight dropped it.
     dropped: bool,
+    unwatched: output::Unwatched,
 }
 
 impl<A, M: Memory> fmt::Debug for Engine<A, M> {
@@ -313,6 +316,7 @@ impl<A, M: Memory> Engine<A, M> {
             embryonic: 0,
             hand: 0,
             dropped: false,
+            unwatched: output::Unwatched::new(),
         })
     }
 
@@ -397,20 +401,6 @@ impl<A, M: Memory> Engine<A, M> {
         self.sockets.len()
     }
 
-    /// Starts a timer that fires once, `delay` from now, at the earliest with the next tick of
-    /// [`TICK_US`](crate::timer::TICK_US) microseconds. `None` when all are in use.
-    pub fn start_timer(&mut self, delay: Duration, handler: Handler<A, M>, token: usize) -> Option<TimerId> {
-        self.alarms.start(self.clock.running() + delay, Registration::function(handler, token))
-    }
-
-    /// Stops a timer. Returns whether it was running.
-    pub fn stop_timer(&mut self, id: TimerId) -> bool {
-        let _stopped = self.alarms.stop(id);
-        #[cfg(feature = "alloc")]
-        self.sockets.handlers.release(_stopped.as_ref());
-        _stopped.is_some()
-    }
-
     /// Processes frames in order and announces new data after the last one, for longer bursts after each [`BURST`]
     /// frames. Each frame's verdict is set. What replaced frames of the call before is gone.
     pub fn process_burst(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
@@ -419,23 +409,6 @@ impl<A, M: Memory> Engine<A, M> {
             self.process_chunk(burst, app);
             self.announce(app);
         }
-    }
-
-    /// What is to be sent for a frame of the last call of [`Engine::process_burst`]: nothing when it was dropped, its own octets, or what they were
-    /// replaced by; more than one frame when it grew too long.
-    pub fn output<'a>(&'a self, frame: &Frame<'a>) -> Output<'a, M> {
-        let (own, replacement) = match frame.verdict {
-            Verdict::Forward => (Some(frame.data), None),
-            Verdict::Drop => (None, None),
-            Verdict::Replace(id) => (None, Some(self.outbox.replacement(id))),
-        };
-        Output { own, replacement }
-    }
-
-    /// The next packet that handlers made, to be sent after the frames of the burst. `None` when there is none left. Packets that
-    /// nobody takes wait, also over the next burst, and take the room of others.
-    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.outbox.take()
     }
 
     /// Passes over at most [`BURST`] frames, each asking for the memory that the next one needs: headers, buckets,

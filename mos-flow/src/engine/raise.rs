@@ -255,6 +255,7 @@ impl<A, M: Memory> Engine<A, M> {
         let changed = self.flows.live(id).is_some_and(|live| self.is_changed(live));
         let unwatched = stopped && !changed && !self.is_watched(id);
         if unwatched {
+            self.note_unwatched(id);
             self.forget(id);
         }
         unwatched

@@ -511,6 +511,9 @@ fn stopping_ends_events_and_then_the_connection() {
     w.send(&x.handshake());
     assert_eq!(w.take().len(), 1);
     assert_eq!((w.engine.flow_count(), w.engine.socket_count()), (0, 1));
+    let ends = w.engine.poll_unwatched().unwrap();
+    assert_eq!((ends.client, ends.server), (CLIENT.parse().unwrap(), SERVER.parse().unwrap()));
+    assert_eq!(w.engine.poll_unwatched(), None);
     // One side only, and only this socket.
     let mut w = World::new(small());
     w.on(Event::ConnStart, Hook::Sender, stop_server).on(Event::PacketIn, Hook::Receiver, note);

@@ -1,7 +1,7 @@
 //! Time: the alarms of the application, and what becomes of connections that time out.
 
 use super::Engine;
-use crate::context::Context;
+use crate::context::{Context, Handler, TimerId};
 use crate::defrag::Defrag;
 use crate::event::{Hook, Raised};
 use crate::flow::{EndReason, Live};
@@ -11,6 +11,7 @@ use crate::packet::Verdict;
 use crate::slab::{Id, Reuse, Slab, Slot};
 use crate::time::{Instant, Tick};
 use crate::timer::{Link, Wheel};
+use core::time::Duration;
 use tcp_reasm::{PackedConn, Side, Timeouts};
 
 /// The timers of the application.
@@ -55,6 +56,20 @@ impl<A, M: Memory> Alarms<A, M> {
 }
 
 impl<A, M: Memory> Engine<A, M> {
+    /// Starts a timer that fires once, `delay` from now, at the earliest with the next tick of
+    /// [`TICK_US`](crate::timer::TICK_US) microseconds. `None` when all are in use.
+    pub fn start_timer(&mut self, delay: Duration, handler: Handler<A, M>, token: usize) -> Option<TimerId> {
+        self.alarms.start(self.clock.running() + delay, Registration::function(handler, token))
+    }
+
+    /// Stops a timer. Returns whether it was running.
+    pub fn stop_timer(&mut self, id: TimerId) -> bool {
+        let _stopped = self.alarms.stop(id);
+        #[cfg(feature = "alloc")]
+        self.sockets.handlers.release(_stopped.as_ref());
+        _stopped.is_some()
+    }
+
     /// Runs the timers that are due at `now`, and announces what they set free. A time before the engine's is taken
     /// as the engine's; one far ahead is believed, other than a frame's.
     pub fn handle_timeout(&mut self, now: Instant, app: &mut A) {
