@@ -11,6 +11,10 @@
 //! block is handed over when it is full or after a time: with little traffic, that time is added to the delay of each frame.
 //! Who forwards will rather have [frames](Handover::Frames) as they come, which are copied once.
 //!
+//! Frames are sent a burst a call (`sendmmsg`). A ring to send from (`PACKET_TX_RING`) would save no copy: what another port
+//! has lent has to be written to its slots, as the kernel writes it to a buffer now; and on virtual interfaces neither it nor
+//! passing by the queueing discipline (`PACKET_QDISC_BYPASS`) sends more.
+//!
 //! The machine itself should have no address on an interface that is forwarded from: it would answer, too. An interface that
 //! is down is one without traffic; when it is removed, the port has reached its end. With the port goes all that it has asked
 //! for: the place in a group, and the promiscuous mode.
@@ -136,8 +140,9 @@ impl AfPacket {
     /// Listens to the interface `name` with a port for each of `workers`, at most [`rss::MAP_ENTRIES`], who share what comes: the
     /// port whose place in the list is the [queue](rss::queue) of a packet's hash gets it. Each has the memory of `options`.
     ///
-    /// The places hold as long as all ports do. When one is dropped, the last one takes its place, and there is one less. An
-    /// interface that was down and is up again has all of them in their places, but not before a moment has passed.
+    /// The places hold as long as all ports do: when one is dropped, the last one takes its place, and there is one less. An
+    /// interface that goes down and up again has all of them in their places, but they come back one after the other: what
+    /// arrives meanwhile may be another one's.
     ///
     /// # Errors
     /// As of [`AfPacket::open`]; for a number of workers that cannot be had; and where the interface is down, of a Linux before

@@ -126,7 +126,15 @@ fn places_change_when_a_port_goes_and_not_when_the_interface_does() {
         pair("here", "there");
         let options = Options::default();
         let mut here = open("here", options, |_| ());
-        let mut ports = AfPacket::open_all("there", &options, 4).unwrap();
+        ip("link set there down");
+        let opened = AfPacket::open_all("there", &options, 4).inspect_err(|error| {
+            assert!(error.to_string().starts_with("there cannot be shared"), "{error}");
+            say(&format!("SKIPPED: {error}; ports that come before their interface were not tried"));
+        });
+        ip("link set there up");
+        let mut ports = opened.or_else(|_| AfPacket::open_all("there", &options, 4)).unwrap();
+        super::raw::until("here", " state UP "); // the other end notices later
+        deal(&mut here, &mut ports, &[0, 1, 2, 3]);
         ip("link set there down");
         ip("link set there up");
         super::raw::until("here", " state UP "); // the other end notices later

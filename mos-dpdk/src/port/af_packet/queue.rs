@@ -9,7 +9,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// Octets for each frame: one that the kernel has built of several has 64 KiB at most, unless it is told otherwise.
+/// Octets for each frame: one that the kernel has built of several has 64 KiB at most, unless it is told otherwise. No more of
+/// them are touched than a frame has, and slots do not begin at multiples of 4 KiB, so that small frames stay in the cache.
 const SLOT: usize = (1 << 16) + 256;
 /// Octets for what is told beside a frame.
 const CONTROL: usize = size_of::<libc::cmsghdr>() + size_of::<libc::tpacket_auxdata>();
