@@ -15,11 +15,13 @@ mod streams;
 mod sockets;
 
 use super::*;
+use crate::context::Handler;
 use crate::testing::{Exchange, fragments};
 use crate::{
     Context, EndReason, Event, Hook, Offset, Overlap, Patience, Peek, Range, Retention, Side, Sides, State,
     Timeouts, Trouble,
 };
+use core::time::Duration;
 use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, vec};
