@@ -141,10 +141,13 @@ fn open_queues(plan: &Plan, name: &str, is_alone: bool) -> Result<Vec<Queue>, Op
     }
 }
 
-/// Of an interface alone, what this machine sends by it is part of its traffic.
+/// Of an interface alone, what this machine sends by it is part of its traffic. By the loopback that comes in again.
 #[cfg(target_os = "linux")]
 fn packet_sockets(name: &str, workers: u16, is_alone: bool) -> Result<Vec<Queue>, OpenError> {
-    let options = if is_alone { Options { outgoing: true, ..Options::default() } } else { Options::inline() };
+    let options = match is_alone {
+        true => Options { outgoing: !flags::is_loopback(name).unwrap_or(false), ..Options::default() },
+        false => Options::inline(),
+    };
     let opened = AfPacket::open_all(name, &options, workers)?;
     Ok(opened.into_iter().map(|port| Box::new(port) as Queue).collect())
 }

@@ -1,4 +1,4 @@
-//! What the kernel tells of an interface: whether it is up, its hardware address, its MTU.
+//! What the kernel tells of an interface: whether it is up, whether it is the loopback, its hardware address, its MTU.
 
 use rustix::ioctl::{Opcode, Updater, ioctl};
 use rustix::net::{AddressFamily, SocketType, socket};
@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind};
 pub(super) const NAME: usize = 16;
 /// `IFF_UP`.
 const UP: u16 = 1;
+/// `IFF_LOOPBACK`.
+const LOOPBACK: u16 = 8;
 /// A number without a direction or a size in it, as old ones are.
 const SIOCGIFFLAGS: Opcode = 0x8913;
 const SIOCGIFMTU: Opcode = 0x8921;
@@ -58,6 +60,11 @@ pub(crate) fn is_up(name: &str) -> io::Result<bool> {
     Ok(ask::<SIOCGIFFLAGS>(name)?.flags & UP != 0)
 }
 
+/// Whether what is sent by an interface comes in by it again.
+pub(crate) fn is_loopback(name: &str) -> io::Result<bool> {
+    Ok(ask::<SIOCGIFFLAGS>(name)?.flags & LOOPBACK != 0)
+}
+
 /// The hardware address of an interface, and its MTU.
 pub(crate) fn station(name: &str) -> io::Result<([u8; 6], u16)> {
     // In the place of the flags there is the kind of the address, or the first half of a number.
@@ -75,7 +82,7 @@ mod tests {
     #[test]
     fn what_is_no_interface_is_an_error() {
         for name in ["", "sixteen-letters-", "with\0nul", "nothing-here"] {
-            assert!(is_up(name).is_err() && station(name).is_err(), "{name:?}");
+            assert!(is_up(name).is_err() && is_loopback(name).is_err() && station(name).is_err(), "{name:?}");
         }
     }
 }
