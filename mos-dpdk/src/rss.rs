@@ -124,16 +124,6 @@ impl Share {
     pub fn new(rank: u32, of: u32) -> Option<Share> {
         (rank < of).then_some(Share { rank, of })
     }
-
-    fn has(self, hash: u32) -> bool {
-        queue(hash, self.of) == self.rank
-    }
-
-    fn mark(self, frame: &mut Frame<'_>, hash: u32) {
-        if !self.has(hash) {
-            frame.verdict = Verdict::Drop;
-        }
-    }
 }
 
 /// Datagrams whose ports are remembered. Arbitrary; fragments follow each other closely.
@@ -220,9 +210,13 @@ pub fn is_plain(frame: &Frame<'_>) -> bool {
     fold_plain(frame).is_some()
 }
 
+/// Where the packet begins in an Ethernet frame.
+const ETHERNET: usize = 14;
+/// And the ports, in the shortest one.
+const PORTS: usize = ETHERNET + 20;
+
 /// Addresses and ports of such a frame, without the walk through its headers. Most frames are such.
 fn fold_plain(frame: &Frame<'_>) -> Option<u16> {
-    const ETHERNET: usize = 14;
     const FRAGMENT: u8 = 0x3f; // more to come, and the upper bits of the offset
     if frame.link != LinkType::Ethernet {
         return None;
@@ -234,44 +228,72 @@ fn fold_plain(frame: &Frame<'_>) -> Option<u16> {
             if (protocol, flags & FRAGMENT, offset, first >> 4) != (TCP, 0, 0, 4) {
                 return None;
             }
-            (packet.get(12..20)?, usize::from(first & 0x0f) * 4)
+            (fold_words(packet.get(12..)?.first_chunk()?), usize::from(first & 0x0f) * 4)
         }
-        [0x86, 0xdd] if packet.get(6) == Some(&TCP) => (packet.get(8..40)?, 40),
+        [0x86, 0xdd] if packet.get(6) == Some(&TCP) => (fold(packet.get(8..40)?), 40),
         _ => return None,
     };
-    Some(fold(addresses) ^ fold(packet.get(ports..)?.first_chunk::<4>()?))
+    let [a, b, c, d] = *packet.get(ports..)?.first_chunk()?;
+    Some(addresses ^ u16::from_be_bytes([a, b]) ^ u16::from_be_bytes([c, d]))
+}
+
+/// As [`fold`], of two IPv4 addresses.
+fn fold_words(addresses: &[u8; 8]) -> u16 {
+    let words = u64::from_be_bytes(*addresses);
+    let words = words ^ words >> 32;
+    (words ^ words >> 16) as u16
 }
 
 /// Tells which frames belong to a share. It is shown all of them.
 #[derive(Clone, Debug)]
 pub struct Splitter {
-    share: Share,
+    /// One bit for each entry of the map.
+    own: u128,
     hashes: Hashes,
 }
+
+const _: () = assert!(MAP_ENTRIES == u128::BITS);
 
 impl Splitter {
     /// One that has seen nothing.
     pub fn new(share: Share) -> Self {
-        Splitter { share, hashes: Hashes::new() }
+        let own = (0..MAP_ENTRIES).filter(|hash| queue(*hash, share.of) == share.rank);
+        Splitter { own: own.fold(0, |own, hash| own | 1 << hash), hashes: Hashes::new() }
     }
 
     /// Whether a frame belongs to the share. Those that are not IP belong to number 0. Fragments go where their first one
     /// went, and by their addresses when they come before it.
     pub fn takes(&mut self, frame: &Frame<'_>) -> bool {
-        self.share == Share::ALL
-            || match self.hashes.of(frame) {
-                Hashed::None => self.share.has(0),
-                Hashed::Known(hash) | Hashed::Early(_, hash) | Hashed::First(_, hash) => self.share.has(hash),
-            }
+        match self.hashes.of(frame) {
+            Hashed::None => self.has(0),
+            Hashed::Known(hash) | Hashed::Early(_, hash) | Hashed::First(_, hash) => self.has(hash),
+        }
+    }
+
+    fn has(&self, hash: u32) -> bool {
+        self.own >> (hash % MAP_ENTRIES) & 1 == 1
+    }
+
+    fn mark(&self, frame: &mut Frame<'_>, hash: u32) {
+        if !self.has(hash) {
+            frame.verdict = Verdict::Drop;
+        }
     }
 
     /// Gives the frames of a burst that belong to other shares a verdict to drop. Fragments also go where their first one goes
     /// when that comes later in the same [`BURST`] frames.
     pub fn split(&mut self, frames: &mut [Frame<'_>]) {
         for burst in frames.chunks_mut(BURST) {
-            burst.iter().filter_map(|frame| frame.data.first()).for_each(hint::prefetch);
+            for frame in burst.iter() {
+                // From the type of an Ethernet frame to the ports may be two lines of the cache.
+                [ETHERNET - 2, PORTS].iter().filter_map(|at| frame.data.get(*at)).for_each(hint::prefetch);
+            }
             let mut early = heapless::Vec::<(usize, Datagram, u32), BURST>::new();
             for (at, frame) in burst.iter_mut().enumerate() {
+                if let Some(folded) = fold_plain(frame) {
+                    self.mark(frame, toeplitz(folded));
+                    continue;
+                }
                 let hash = match self.hashes.of(frame) {
                     Hashed::None => 0,
                     Hashed::Known(hash) | Hashed::First(_, hash) => hash,
@@ -280,12 +302,12 @@ impl Splitter {
                         continue;
                     }
                 };
-                self.share.mark(frame, hash);
+                self.mark(frame, hash);
             }
             for (at, datagram, by_addresses) in early {
                 let hash = self.hashes.known(&datagram).unwrap_or(by_addresses);
                 if let Some(frame) = burst.get_mut(at) {
-                    self.share.mark(frame, hash);
+                    self.mark(frame, hash);
                 }
             }
         }

@@ -27,17 +27,14 @@ impl<'c> MemPort<'c> {
 
 impl Port for MemPort<'_> {
     fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
-        let mut frames = self.capture.frames_from(self.next);
-        let Some(first) = frames.next() else { return Ok(Received::End) };
-        let mut burst = [first; BURST];
-        let mut n = 1;
-        for (slot, frame) in burst[1..].iter_mut().zip(frames) {
-            *slot = frame;
-            n += 1;
+        let mut burst: heapless::Vec<Frame<'_>, BURST> =
+            self.capture.frames_from(self.next).take(BURST).collect();
+        if burst.is_empty() {
+            return Ok(Received::End);
         }
-        self.next += n;
-        deliver(&mut burst[..n]);
-        Ok(Received::Frames(n))
+        self.next += burst.len();
+        deliver(&mut burst);
+        Ok(Received::Frames(burst.len()))
     }
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, PortError> {
