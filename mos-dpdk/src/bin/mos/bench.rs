@@ -1,11 +1,14 @@
 //! `mos bench`: the engine alone, on a capture in memory.
 
+mod scale;
+
 use crate::common::{Failure, judge_damage};
 use mos_dpdk::capture::Capture;
 use mos_flow::engine::BURST;
 use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Peek, Side, SocketError, SocketKind};
+use scale::Scale;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +26,9 @@ pub(crate) struct Args {
     /// Verify checksums, too. Without it they are left to the network card.
     #[arg(long)]
     checksum: bool,
+    /// Threads that share the connections, beside one that has all; both are told.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    workers: u16,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -43,6 +49,12 @@ enum Mode {
 struct App {
     buffer: Box<[u8]>,
     octets: u64,
+}
+
+impl App {
+    fn new() -> Self {
+        App { buffer: vec![0; 64 << 10].into(), octets: 0 }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -72,21 +84,38 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if capture.is_empty() {
         return Err(Failure::unusable(&format!("{}: no packets", args.file.display())));
     }
-    let outcome = measure(args, &capture)?;
-    let mut out = io::stdout().lock();
-    if args.json {
-        serde_json::to_writer(&mut out, &outcome).map_err(io::Error::from)?;
-        writeln!(out)?;
+    if args.workers > 1 {
+        let scale = scale::measure(args, &capture)?;
+        print(args, &scale, Scale::write)?;
     } else {
-        outcome.write(&mut out)?;
+        let outcome = measure(args, &capture)?;
+        print(args, &outcome, Outcome::write)?;
     }
     judge_damage(damage)
 }
 
+fn print<T: Serialize>(
+    args: &Args,
+    outcome: &T,
+    write: impl FnOnce(&T, &mut StdoutLock<'static>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if !args.json {
+        return write(outcome, &mut out);
+    }
+    serde_json::to_writer(&mut out, outcome)?;
+    writeln!(out)
+}
+
+/// How far the clock is moved on from run to run, so that time never goes back.
+fn span_of(capture: &Capture) -> u64 {
+    capture.frames_from(0).map(|f| f.time).max().unwrap_or_default().0 + 3_600_000_000
+}
+
 fn measure(args: &Args, capture: &Capture) -> Result<Outcome, Failure> {
     let mut engine = engine(args).map_err(|e| Failure::unusable(&e))?;
-    let mut app = App { buffer: vec![0; 64 << 10].into(), octets: 0 };
-    let span = capture.frames_from(0).map(|f| f.time).max().unwrap_or_default().0 + 3_600_000_000;
+    let mut app = App::new();
+    let span = span_of(capture);
     let mut runs: Vec<Duration> = Vec::new();
     let mut before = (*engine.stats(), 0);
     for round in 0..=args.repeat {
