@@ -71,6 +71,33 @@ pub fn udp_ok(frame: &[u8], packet: &Packet) -> Option<bool> {
     Some(pseudo_header(frame, packet, UDP, datagram.len())?.bytes(datagram).fold() == 0xffff)
 }
 
+/// Makes the checksum of a TCP or UDP packet whose sender has left that to its network card: then the field has the sum of the
+/// pseudo header alone, not complemented. Returns whether it had. A checksum that is right stays what it is; what is not all
+/// there, or is a fragment, is left alone.
+pub fn complete(frame: &mut [u8], packet: &Packet) -> bool {
+    let at = match packet.protocol {
+        TCP => 16,
+        UDP => 6,
+        _ => return false,
+    };
+    let segment = packet.segment_bytes(frame);
+    let Some(field) = segment.get(at..).and_then(<[u8]>::first_chunk).map(|field| u16::from_be_bytes(*field))
+    else {
+        return false;
+    };
+    let pseudo = pseudo_header(frame, packet, packet.protocol, segment.len()).map(Sum::fold);
+    if pseudo != Some(field) || packet.fragment.is_some() || segment.len() < packet.segment_len {
+        return false;
+    }
+    let sum = match !Sum::default().bytes(segment).fold() {
+        // Of UDP a checksum of 0 is none (RFC 768).
+        0 if packet.protocol == UDP => 0xffff,
+        sum => sum,
+    };
+    let place = frame.get_mut(packet.transport + at..).and_then(<[u8]>::first_chunk_mut);
+    place.map(|place| *place = sum.to_be_bytes()).is_some()
+}
+
 pub(crate) fn pseudo_header(frame: &[u8], packet: &Packet, protocol: u8, len: usize) -> Option<Sum> {
     let addresses = match packet.family {
         Family::V4 => 12..20,
@@ -108,6 +135,7 @@ pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{LinkType, craft, parse};
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
@@ -164,5 +192,69 @@ mod tests {
     #[test]
     fn the_example_of_rfc_1624() {
         assert_eq!(update16(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    /// A frame as a host leaves it to its network card: the field is the sum of the pseudo header.
+    fn unfinished(family: Family, protocol: u8, payload: &[u8]) -> Vec<u8> {
+        let mut segment = match protocol {
+            UDP => craft::udp((7, 9), payload),
+            _ => craft::tcp(false, payload),
+        };
+        // 10.0.0.1 and 10.0.0.2, or fd00::1 and fd00::2.
+        let high = if family == Family::V4 { 0x0a00 } else { 0xfd00 };
+        let sum = 2 * high + 1 + 2 + usize::from(protocol) + segment.len();
+        let at = if protocol == UDP { 6 } else { 16 };
+        let folded = (sum & 0xffff) + (sum >> 16);
+        segment[at..at + 2].copy_from_slice(&u16::try_from(folded).unwrap().to_be_bytes());
+        match family {
+            Family::V4 => craft::ethernet(false, 0x0800, &craft::ipv4(false, (1, 2), protocol, &segment)),
+            Family::V6 => craft::ethernet(false, 0x86dd, &craft::ipv6(false, (1, 2), protocol, &segment)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_left_to_a_card_is_completed_and_nothing_else(
+            is_v4: bool,
+            is_tcp: bool,
+            payload in prop::collection::vec(any::<u8>(), 0..100),
+            flip in 1_u16..,
+        ) {
+            let (family, protocol) =
+                (if is_v4 { Family::V4 } else { Family::V6 }, if is_tcp { TCP } else { UDP });
+            let mut frame = unfinished(family, protocol, &payload);
+            let packet = parse(LinkType::Ethernet, &frame).unwrap();
+            let is_right = |frame: &[u8]| {
+                let ok = if is_tcp { tcp_ok(frame, &packet) } else { udp_ok(frame, &packet) };
+                ok == Some(true)
+            };
+            let at = packet.transport + if is_tcp { 16 } else { 6 };
+            let mut damaged = frame.clone();
+            damaged[at] ^= flip.to_be_bytes()[0];
+            damaged[at + 1] ^= flip.to_be_bytes()[1];
+            let before = damaged.clone();
+            prop_assert!(!complete(&mut damaged, &packet) && damaged == before);
+            let before = frame.clone();
+            prop_assert!(complete(&mut frame, &packet) && is_right(&frame));
+            prop_assert!(frame[..at] == before[..at] && frame[at + 2..] == before[at + 2..]);
+            let before = frame.clone();
+            complete(&mut frame, &packet);
+            prop_assert!(frame == before, "once is enough");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_whole_packet_is_not_completed() {
+        let whole = unfinished(Family::V4, TCP, b"payload");
+        let packet = parse(LinkType::Ethernet, &whole).unwrap();
+        let mut cut = whole[..whole.len() - 1].to_vec();
+        let cut_packet = parse(LinkType::Ethernet, &cut).unwrap();
+        assert!(!complete(&mut cut, &cut_packet));
+        let mut first = whole.clone();
+        first[14 + 6] = 0x20; // more fragments follow
+        let first_packet = parse(LinkType::Ethernet, &first).unwrap();
+        assert!(first_packet.fragment.is_some() && !complete(&mut first, &first_packet));
+        assert!(!complete(&mut whole.clone(), &Packet { protocol: 1, ..packet }));
+        assert!(!complete(&mut [], &packet));
     }
 }
