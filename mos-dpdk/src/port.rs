@@ -1,6 +1,9 @@
 //! Ports: where packets come from and go to, in bursts.
 
 #[cfg(target_os = "linux")]
+mod interface;
+
+#[cfg(target_os = "linux")]
 pub mod af_packet;
 
 #[cfg(all(target_os = "linux", feature = "dpdk"))]

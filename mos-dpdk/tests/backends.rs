@@ -5,8 +5,9 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
-#[path = "live/alone.rs"]
-mod alone;
+#[path = "live/cable.rs"]
+#[allow(dead_code)]
+mod cable;
 #[path = "live/host.rs"]
 #[allow(dead_code)] // other tests ask for more
 mod host;
@@ -14,7 +15,7 @@ mod host;
 #[allow(dead_code)]
 mod server;
 
-use alone::{alone, ip, say};
+use cable::{alone, ip, say};
 use host::{CLIENT, Host, SERVER};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 use serde_json::Value;

@@ -1,21 +1,15 @@
 //! Frames from one end of a pair to the other, without anybody else.
 
+use super::frames::{
+    ADDRESSES, ETHERTYPE, SOON, frame, frame_of, is_ready, promiscuity, receive, send, until,
+};
 use super::{alone, ip, pair, say};
 use mos_dpdk::port::af_packet::{AfPacket, Options};
 use mos_dpdk::port::{Port, Received};
-use mos_flow::{Frame, Instant, Verdict};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, CpuSet, sched_getcpu, sched_setaffinity, set_capabilities,
-};
+use mos_flow::{Frame, Verdict};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
-
-/// How long everything may take that is on its way. An arbitrary figure, a hundred times what it takes.
-const SOON: Duration = Duration::from_millis(300);
-/// One for experiments (IEEE 802), so that nobody answers.
-const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
-const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
 /// Both ways of the kernel to hand frames over.
 pub(crate) fn both_ways() -> [Options; 2] {
@@ -25,41 +19,6 @@ pub(crate) fn both_ways() -> [Options; 2] {
 pub(crate) fn open(name: &str, mut options: Options, set: impl FnOnce(&mut Options)) -> AfPacket {
     set(&mut options);
     AfPacket::open(name, &options).unwrap()
-}
-
-/// Frames until none have come for a while.
-fn receive(port: &mut AfPacket) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    let mut last = std::time::Instant::now();
-    while last.elapsed() < SOON {
-        let before = mos_dpdk::clock::now();
-        let received = port.receive(&mut |burst| {
-            assert!(burst.iter().all(|f| f.time >= before && f.wire_len as usize == f.data.len()));
-            frames.extend(burst.iter().map(|f| f.data.to_vec()));
-        });
-        match received.unwrap() {
-            Received::Frames(n) if n > 0 => last = std::time::Instant::now(),
-            Received::Frames(_) => {}
-            Received::Nothing => std::thread::sleep(Duration::from_millis(1)),
-            Received::End => break,
-        }
-    }
-    frames
-}
-
-pub(crate) fn send(port: &mut AfPacket, frames: &[Vec<u8>]) -> usize {
-    // What a virtual cable carries waits at the processor that sends it: those from two may change places.
-    let mut here = CpuSet::new();
-    here.set(sched_getcpu());
-    sched_setaffinity(None, &here).unwrap();
-    let frames: Vec<Frame<'_>> = frames.iter().map(|data| Frame::ethernet(Instant(0), data)).collect();
-    port.transmit(&frames).unwrap()
-}
-
-fn frame(n: usize, len: usize) -> Vec<u8> {
-    let mut frame = [&ADDRESSES[..], &ETHERTYPE, &(n as u64).to_be_bytes()].concat();
-    frame.resize(len, n as u8);
-    frame
 }
 
 #[test]
@@ -90,10 +49,6 @@ fn arrive(options: Options) {
     assert_eq!(here.transmit(&mixed).unwrap(), 1);
     assert_eq!(here.statistics().refused - before.refused, 2);
     assert_eq!(receive(&mut there).last(), Some(&frames[0]));
-}
-
-fn frame_of(data: &[u8]) -> Frame<'_> {
-    Frame::ethernet(Instant(0), data)
 }
 
 #[test]
@@ -175,33 +130,6 @@ fn come_and_go(options: Options) {
     assert_eq!(there.receive(&mut |_| ()).unwrap(), Received::End);
     assert_eq!(there.transmit(&[frame_of(&frames[0])]).unwrap(), 0);
     assert_eq!(there.statistics().refused, 2);
-}
-
-/// Whether the port becomes readable.
-fn is_ready(port: &AfPacket, most: Duration) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let descriptor = port.descriptor().unwrap();
-    let timeout = Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() };
-    poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)], Some(&timeout)).unwrap() > 0
-}
-
-fn show(name: &str) -> String {
-    let output = Command::new("ip").args(["-details", "link", "show", name]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Waits until something is shown of an interface.
-pub(crate) fn until(name: &str, what: &str) {
-    let start = std::time::Instant::now();
-    while !show(name).contains(what) {
-        assert!(start.elapsed() < Duration::from_secs(10), "{}", show(name));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// How many have asked an interface to take everything.
-fn promiscuity(name: &str) -> String {
-    show(name).split_whitespace().skip_while(|word| *word != "promiscuity").nth(1).unwrap().to_owned()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Ports that share an interface: which one gets what.
 
-use super::raw::{both_ways, open, send};
+use super::frames::{send, until};
+use super::raw::{both_ways, open};
 use super::{alone, ip, pair, say};
 use mos_dpdk::port::af_packet::{AfPacket, Options};
 use mos_dpdk::port::{Port as _, Received, Spread};
@@ -133,11 +134,11 @@ fn places_change_when_a_port_goes_and_not_when_the_interface_does() {
         });
         ip("link set there up");
         let mut ports = opened.or_else(|_| AfPacket::open_all("there", &options, 4)).unwrap();
-        super::raw::until("here", " state UP "); // the other end notices later
+        until("here", " state UP "); // the other end notices later
         deal(&mut here, &mut ports, &[0, 1, 2, 3]);
         ip("link set there down");
         ip("link set there up");
-        super::raw::until("here", " state UP "); // the other end notices later
+        until("here", " state UP "); // the other end notices later
         deal(&mut here, &mut ports, &[0, 1, 2, 3]);
         drop(ports.remove(1));
         // The last one is where the second was.

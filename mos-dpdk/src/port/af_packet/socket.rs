@@ -1,19 +1,17 @@
 //! System calls of packet sockets.
 
+use super::super::interface::{LinkWatch, answer, set, take_everything};
 use super::queue::{self, Queue};
 use super::ring::{BLOCK, Ring};
 use super::{Handover, OpenError, Options, Source, Statistics, spread};
 use libc::{c_int, c_uint, c_ushort};
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, LinkType, Verdict};
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
-use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{set_socket_send_buffer_size_force, socket_error};
 use rustix::net::{
-    AddressFamily, MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, bind, recv,
-    sendmmsg, socket_with,
+    AddressFamily, MMsgHdr, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, sendmmsg, socket_with,
 };
 use std::array;
 use std::io::{self, IoSlice};
@@ -39,10 +37,7 @@ pub(super) struct Group(c_uint);
 #[derive(Debug)]
 pub(super) struct Socket {
     packets: OwnedFd,
-    /// Becomes readable when an interface comes, goes or changes.
-    links: OwnedFd,
-    /// Of both.
-    poll: OwnedFd,
+    watch: LinkWatch,
 }
 
 impl Socket {
@@ -58,8 +53,9 @@ impl Socket {
             .map_err(|e| OpenError::new("packet sockets take the right CAP_NET_RAW, which root has", e))?;
         let index = name_to_index(&packets, name)
             .map_err(|e| OpenError::new(format!("there is no interface {name}"), e))?;
-        let socket =
-            Socket::watched(packets).map_err(|e| OpenError::new("the interface cannot be watched", e))?;
+        let watch =
+            LinkWatch::beside(&packets).map_err(|e| OpenError::new("the interface cannot be watched", e))?;
+        let socket = Socket { packets, watch };
         socket.set(libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as c_int))?;
         socket.set(libc::PACKET_VNET_HDR, &1_i32)?;
         if !options.outgoing {
@@ -81,17 +77,6 @@ impl Socket {
         }
         socket.attach(name, index as c_int, options.promiscuous)?;
         Ok((socket, source))
-    }
-
-    fn watched(packets: OwnedFd) -> rustix::io::Result<Socket> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let links = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?; // of routing
-        bind(&links, &SocketAddrNetlink::new(0, libc::RTMGRP_LINK as u32))?;
-        let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        for descriptor in [&packets, &links] {
-            epoll::add(&poll, descriptor, EventData::new_u64(0), EventFlags::IN)?;
-        }
-        Ok(Socket { packets, links, poll })
     }
 
     fn make_ring(&self, octets: usize, timeout: Duration) -> Result<Ring, OpenError> {
@@ -122,13 +107,8 @@ impl Socket {
             return Err(OpenError::new(format!("{name} is no Ethernet interface"), Errno::OPNOTSUPP));
         }
         if is_promiscuous {
-            let promiscuous = libc::packet_mreq {
-                mr_ifindex: index,
-                mr_type: libc::PACKET_MR_PROMISC as c_ushort,
-                mr_alen: 0,
-                mr_address: [0; 8],
-            };
-            self.set(libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
+            take_everything(self.packets.as_fd(), index as u32)
+                .map_err(|e| OpenError::new(format!("{name} cannot be made to take all frames"), e))?;
         }
         Ok(())
     }
@@ -207,13 +187,7 @@ impl Socket {
     }
 
     fn set_at<T: Copy>(&self, level: c_int, option: c_int, value: &T) -> Result<(), OpenError> {
-        let len = size_of::<T>() as libc::socklen_t;
-        // SAFETY: the kernel reads as many octets as the value has, and what it points to, if it is a filter, lives in the
-        // caller; it keeps no pointer to either.
-        let set = unsafe {
-            libc::setsockopt(self.packets.as_raw_fd(), level, option, ptr::from_ref(value).cast(), len)
-        };
-        answer(set)
+        set(self.packets.as_fd(), level, option, value)
             .map_err(|e| OpenError::new(format!("the kernel refuses option {option} of packet sockets"), e))
     }
 
@@ -248,10 +222,7 @@ impl Socket {
 
     /// Whether there is an interface, be it up or down. To be asked when there are no frames, for waits to last.
     pub(super) fn has_interface(&self) -> io::Result<bool> {
-        let mut unread = [0; 1];
-        while let Ok(_) | Err(Errno::NOBUFS | Errno::INTR) =
-            recv(&self.links, &mut unread, RecvFlags::empty())
-        {}
+        self.watch.clear();
         // That it went down, or that the kernel cannot tell how a frame is to be split, which is lost then.
         let _ = socket_error(&self.packets)?;
         Ok(self.bound()?.0 > 0)
@@ -289,17 +260,10 @@ impl Socket {
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.poll.as_fd()
+        self.watch.descriptor()
     }
 }
 
 fn errno_of(e: &OpenError) -> Errno {
     Errno::from_io_error(e.io()).unwrap_or(Errno::IO)
-}
-
-fn answer(result: c_int) -> rustix::io::Result<()> {
-    match result {
-        0 => Ok(()),
-        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
-    }
 }
