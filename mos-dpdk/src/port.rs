@@ -6,6 +6,9 @@ mod interface;
 #[cfg(target_os = "linux")]
 pub mod af_packet;
 
+#[cfg(all(target_os = "linux", feature = "xdp"))]
+pub mod af_xdp;
+
 #[cfg(all(target_os = "linux", feature = "dpdk"))]
 pub mod dpdk;
 
