@@ -4,6 +4,8 @@ use crate::config::Io;
 use crate::links::{Forwarding, Links};
 #[cfg(target_os = "linux")]
 use crate::port::af_packet::{AfPacket, Options};
+#[cfg(all(target_os = "linux", feature = "xdp"))]
+use crate::port::af_xdp::{self, AfXdp};
 #[cfg(target_os = "linux")]
 use crate::port::flags;
 use crate::port::nothing::Nothing;
@@ -47,12 +49,7 @@ pub fn open(plan: &Plan) -> Result<Vec<Links>, OpenError> {
     check(plan)?;
     let mut queues: Vec<Vec<Queue>> = (0..plan.workers).map(|_| Vec::new()).collect();
     for (left, right) in &plan.links {
-        let is_alone = right.is_none();
-        for name in [Some(left), right.as_ref()] {
-            let opened = match name {
-                Some(name) => open_queues(plan, name, is_alone)?,
-                None => (0..plan.workers).map(|_| Box::new(Nothing) as Queue).collect(),
-            };
+        for opened in open_link(plan, left, right.as_deref())? {
             queues.iter_mut().zip(opened).for_each(|(worker, queue)| worker.push(queue));
         }
     }
@@ -113,18 +110,36 @@ pub fn station(name: &str) -> io::Result<Station> {
     }
 }
 
+/// A device and its partner, a queue of each for each worker.
+fn open_link(plan: &Plan, left: &str, right: Option<&str>) -> Result<[Vec<Queue>; 2], OpenError> {
+    #[cfg(all(target_os = "linux", feature = "xdp"))]
+    if let (Io::AfXdp, Some(right)) = (plan.io, right) {
+        return xdp_pair(left, right, plan.workers);
+    }
+    let nothing = || (0..plan.workers).map(|_| Box::new(Nothing) as Queue).collect();
+    let is_alone = right.is_none();
+    let left = open_queues(plan, left, is_alone)?;
+    let right = right.map_or_else(|| Ok(nothing()), |right| open_queues(plan, right, is_alone))?;
+    Ok([left, right])
+}
+
+/// What is not built in.
+#[allow(dead_code)] // when nothing is lacking
+fn lacking(what: &str, feature: &str) -> Result<Vec<Queue>, OpenError> {
+    let sentence = format!("this build has no {what}: build with `--features {feature}`");
+    Err(OpenError::new(sentence, ErrorKind::Unsupported))
+}
+
 /// One device, a queue for each worker.
 fn open_queues(plan: &Plan, name: &str, is_alone: bool) -> Result<Vec<Queue>, OpenError> {
-    #[allow(unused_variables)] // when nothing is
-    let lacking = |what: &str, feature: &str| {
-        let sentence = format!("this build has no {what}: build with `--features {feature}`");
-        Err(OpenError::new(sentence, ErrorKind::Unsupported))
-    };
     match plan.io {
         #[cfg(target_os = "linux")]
         Io::AfPacket => packet_sockets(name, plan.workers, is_alone),
         #[cfg(target_os = "linux")]
         Io::Tap => tap(name, plan.workers),
+        #[cfg(all(target_os = "linux", feature = "xdp"))]
+        Io::AfXdp => xdp(name, plan.workers),
+        #[cfg(not(all(target_os = "linux", feature = "xdp")))]
         Io::AfXdp => lacking("AF_XDP", "xdp"),
         #[cfg(all(target_os = "linux", feature = "dpdk"))]
         Io::Dpdk => dpdk(plan, name),
@@ -150,6 +165,23 @@ fn packet_sockets(name: &str, workers: u16, is_alone: bool) -> Result<Vec<Queue>
     };
     let opened = AfPacket::open_all(name, &options, workers)?;
     Ok(opened.into_iter().map(|port| Box::new(port) as Queue).collect())
+}
+
+#[cfg(all(target_os = "linux", feature = "xdp"))]
+fn xdp(name: &str, workers: u16) -> Result<Vec<Queue>, OpenError> {
+    let options = af_xdp::Options { queues: Some(workers.into()), ..af_xdp::Options::default() };
+    let opened = AfXdp::open(name, &options)?;
+    Ok(opened.into_iter().map(|port| Box::new(port) as Queue).collect())
+}
+
+/// Between two interfaces frames are not copied.
+#[cfg(all(target_os = "linux", feature = "xdp"))]
+fn xdp_pair(left: &str, right: &str, workers: u16) -> Result<[Vec<Queue>; 2], OpenError> {
+    let options = af_xdp::Options { queues: Some(workers.into()), ..af_xdp::Options::default() };
+    let pairs = AfXdp::open_pair(left, right, &options)?.into_iter();
+    let (left, right) =
+        pairs.map(|[left, right]| (Box::new(left) as Queue, Box::new(right) as Queue)).unzip();
+    Ok([left, right])
 }
 
 /// DPDK is started with the first device, and ends with the last one.
