@@ -13,7 +13,7 @@
 //!   [`worker`]   one core's loop over them
 //!   [`snapshot`] what a worker tells other threads of itself
 //!   [`runtime`]  several workers, pinned, commanded, stopped
-//!   `mos`        the command: replay, streams, events, peek, bench
+//!   `mos`        the command: replay, streams, events, peek, bench, monitor, forward
 //! ```
 //!
 //! A monitor over a capture file in ten lines:
@@ -37,7 +37,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do yet: network cards without the kernel, several cores.
+//! What it does not do: it gives machines no addresses and keeps no routing tables of the kernel's; a worker's connections stay with it for
+//! as long as all workers run.
 
 pub mod config;
 

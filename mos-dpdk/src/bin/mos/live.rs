@@ -37,7 +37,8 @@ pub(crate) struct LiveArgs {
     /// Threads that share the traffic of every interface; both directions of a connection are one thread's.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     workers: u16,
-    /// The core of each worker, for instance 0,2-3. Those without one run anywhere.
+    /// The core of each worker, for instance 0,2-3. Those without one run anywhere. Else several workers have the first cores, if there
+    /// are enough.
     #[arg(long, value_name = "LIST", value_parser = cores)]
     cores: Option<Cores>,
     /// Look for frames without ever sleeping: the least delay, for cores that have nothing else to do.
@@ -91,6 +92,12 @@ fn cores(list: &str) -> Result<Cores, String> {
         }
     }
     Ok(Cores(cores))
+}
+
+/// A core for each of several workers.
+fn own_cores(workers: u16) -> Vec<usize> {
+    let there = runtime::cores();
+    if workers > 1 && there.len() >= usize::from(workers) { there } else { Vec::new() }
 }
 
 impl WatchArgs {
@@ -183,7 +190,7 @@ impl LiveArgs {
             });
         }
         let idle = if self.spin { Idle::Spin } else { Idle::Wait };
-        let cores = self.cores.as_ref().map_or_else(Vec::new, |cores| cores.0.clone());
+        let cores = self.cores.as_ref().map_or_else(|| own_cores(self.workers), |cores| cores.0.clone());
         Ok(Run {
             links,
             names: plan.names().map(|name| name.map(str::to_owned)).collect(),
