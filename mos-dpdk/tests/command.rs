@@ -2,6 +2,9 @@
 //! shared collection where it is there, and over input that is no capture.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
+#[path = "command/workers.rs"]
+mod workers;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

@@ -31,7 +31,8 @@ pub(crate) struct Args {
     /// One JSON object.
     #[arg(long)]
     json: bool,
-    /// Threads that share the connections. The results are the same.
+    /// Threads that share the connections. The results are the same, unless fragments come long before the first one of their
+    /// datagram.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     workers: u16,
     /// Read the captures into memory first, once for all workers.
