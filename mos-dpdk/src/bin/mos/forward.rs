@@ -4,7 +4,7 @@ use crate::common::{Failure, filter};
 use crate::events::{Line, Listener};
 use crate::live::{LiveArgs, WatchArgs};
 use crate::route::RouteArgs;
-use crate::sheet::{Printer, Sheet};
+use crate::sheet::{self, Printer, Sheet};
 use mos_dpdk::runtime::Crew;
 use mos_dpdk::snapshot::Snapshot;
 use mos_flow::filter::Filter;
@@ -76,14 +76,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         hand_over(crew, printer.as_ref())
     })?;
     let dropped: u64 = ended.apps.iter().map(|app| app.dropped).sum();
-    let sheets = ended.apps.drain(..).filter_map(|app| app.sheet);
-    let lost: u64 = sheets.map(Sheet::finish).sum();
+    let sheets: Vec<Sheet> = ended.apps.drain(..).filter_map(|app| app.sheet).collect();
     let mut summary = Vec::new();
     ended.write(&mut summary)?;
     if args.drop.is_some() {
         writeln!(summary, "dropped      {dropped:>12}  packets that --drop matches")?;
     }
-    finish(printer, lost, &summary)?;
+    sheet::finish(printer, sheets.into_iter(), &summary)?;
     ended.judge()
 }
 
@@ -122,20 +121,6 @@ fn hand_over(crew: &mut Crew<'_, App>, printer: Option<&Printer>) -> bool {
         let _ = crew.call(rank, |_, app, _| app.sheet.iter_mut().for_each(Sheet::hand_over), 0);
     }
     !printer.has_failed()
-}
-
-/// The end of what was printed, and the summary: on stderr where the events are.
-pub(crate) fn finish(printer: Option<Printer>, lost: u64, summary: &[u8]) -> Result<(), Failure> {
-    let Some(printer) = printer else {
-        std::io::stdout().write_all(summary)?;
-        return Ok(());
-    };
-    let printed = printer.finish();
-    std::io::stderr().write_all(summary)?;
-    if lost > 0 {
-        eprintln!("mos: warning: {lost} events were not printed: whoever reads them is too slow");
-    }
-    Ok(printed?)
 }
 
 /// How it goes, now and then.

@@ -4,9 +4,8 @@ mod table;
 
 use crate::common::Failure;
 use crate::events::{Line, Listener};
-use crate::forward::finish;
 use crate::live::{LiveArgs, WatchArgs};
-use crate::sheet::{Printer, Sheet};
+use crate::sheet::{self, Printer, Sheet};
 use mos_dpdk::runtime::Crew;
 use mos_dpdk::snapshot::Snapshot;
 use mos_flow::stats::Group;
@@ -99,11 +98,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     })?;
     failure.map_or(Ok(()), Err)?;
-    let sheets = ended.apps.drain(..).filter_map(|app| app.sheet);
-    let lost: u64 = sheets.map(Sheet::finish).sum();
+    let sheets: Vec<Sheet> = ended.apps.drain(..).filter_map(|app| app.sheet).collect();
     let mut summary = Vec::new();
     ended.write(&mut summary)?;
-    finish(printer, lost, &summary)?;
+    sheet::finish(printer, sheets.into_iter(), &summary)?;
     ended.judge()
 }
 

@@ -54,7 +54,7 @@ impl Sheet {
     }
 
     /// Gives away the rest, when the worker has ended. Returns how many lines were lost.
-    pub(crate) fn finish(self) -> u64 {
+    fn finish(self) -> u64 {
         match self.printer.send(self.octets) {
             Ok(()) => self.lost,
             Err(_) => self.lost + self.lines,
@@ -88,9 +88,25 @@ impl Printer {
     }
 
     /// Waits for all to be printed.
-    pub(crate) fn finish(self) -> io::Result<()> {
+    fn finish(self) -> io::Result<()> {
         self.0.join().unwrap_or_else(|_| Err(io::Error::other("the printer died")))
     }
+}
+
+/// The end of a run: the rest of the lines, if lines were printed, and the summary, which goes to stderr then.
+pub(crate) fn finish(
+    printer: Option<Printer>,
+    sheets: impl Iterator<Item = Sheet>,
+    summary: &[u8],
+) -> io::Result<()> {
+    let lost: u64 = sheets.map(Sheet::finish).sum();
+    let Some(printer) = printer else { return io::stdout().write_all(summary) };
+    let printed = printer.finish();
+    io::stderr().write_all(summary)?;
+    if lost > 0 {
+        eprintln!("mos: warning: {lost} events were not printed: whoever reads them is too slow");
+    }
+    printed
 }
 
 fn print(sheets: &Receiver<Vec<u8>>) -> io::Result<()> {
