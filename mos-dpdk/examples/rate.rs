@@ -1,7 +1,8 @@
-//! How fast packet sockets are: frames that go through without loss, and how long one takes alone.
+//! How fast ports on interfaces are: frames that go through without loss, and how long one takes alone.
 //!
 //! `cargo run --release -p mos-dpdk --example rate -- LEFT RIGHT`, the two ends of a cable, for instance those of
-//! `ip link add LEFT type veth peer name RIGHT`, both up.
+//! `ip link add LEFT type veth peer name RIGHT`, both up. With `--features xdp`, `--xdp native` or `--xdp generic` takes AF_XDP
+//! sockets instead of packet sockets.
 
 use clap::Parser;
 use mos_dpdk::port::af_packet::{AfPacket, Options};
@@ -30,6 +31,10 @@ struct Args {
     /// Have frames handed over one by one, not in blocks.
     #[arg(long)]
     frames: bool,
+    /// Use AF_XDP sockets, in this mode.
+    #[cfg(all(target_os = "linux", feature = "xdp"))]
+    #[arg(long, value_parser = ["native", "generic"], conflicts_with = "frames")]
+    xdp: Option<String>,
 }
 
 /// What became of frames that were sent at one rate.
@@ -42,12 +47,29 @@ struct Outcome {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    #[cfg(all(target_os = "linux", feature = "xdp"))]
+    if let Some(mode) = &args.xdp {
+        let [left, right] = [&args.left, &args.right].map(|name| open_xdp(name, mode));
+        return measure(left?, right?, args.len);
+    }
     let options = if args.frames { Options::inline() } else { Options::default() };
     let open = |name: &str| AfPacket::open(name, &options);
-    let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
+    measure(open(&args.left)?, open(&args.right)?, args.len)
+}
+
+/// The first queue of an interface.
+#[cfg(all(target_os = "linux", feature = "xdp"))]
+fn open_xdp(name: &str, mode: &str) -> Result<mos_dpdk::port::af_xdp::AfXdp, Box<dyn Error>> {
+    use mos_dpdk::port::af_xdp::{AfXdp, Mode, Options};
+    let mode = if mode == "native" { Mode::Native } else { Mode::Generic };
+    let ports = AfXdp::open(name, &Options { mode, queues: Some(1), ..Options::default() })?;
+    ports.into_iter().next().ok_or_else(|| "there is no queue".into())
+}
+
+fn measure<P: Port + Send>(mut left: P, mut right: P, len: u16) -> Result<(), Box<dyn Error>> {
     // For experiments (IEEE 802): nobody answers.
     let mut frame = [&ADDRESSES[..], &[0x88, 0xb5]].concat();
-    frame.resize(args.len.into(), 0);
+    frame.resize(len.into(), 0);
     let mut times = alone(&mut left, &mut right, &frame)?;
     times.sort_unstable();
     let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
@@ -73,7 +95,7 @@ impl std::fmt::Display for Outcome {
 }
 
 /// How long frames take when there are no others.
-fn alone(left: &mut AfPacket, right: &mut AfPacket, frame: &[u8]) -> Result<Vec<Duration>, Box<dyn Error>> {
+fn alone(left: &mut impl Port, right: &mut impl Port, frame: &[u8]) -> Result<Vec<Duration>, Box<dyn Error>> {
     let mut times = Vec::new();
     for n in 0..ALONE {
         // Out of step with the kernel's timer.
@@ -92,8 +114,8 @@ fn alone(left: &mut AfPacket, right: &mut AfPacket, frame: &[u8]) -> Result<Vec<
 
 /// Sends at a rate, and receives on another thread.
 fn run(
-    left: &mut AfPacket,
-    right: &mut AfPacket,
+    left: &mut impl Port,
+    right: &mut (impl Port + Send),
     frame: &[u8],
     rate: f64,
 ) -> Result<Outcome, Box<dyn Error>> {
@@ -111,7 +133,7 @@ fn run(
     Ok(Outcome { offered, sent, received, dropped })
 }
 
-fn send(left: &mut AfPacket, frame: &[u8], rate: f64) -> Result<(u64, Duration), Box<dyn Error>> {
+fn send(left: &mut impl Port, frame: &[u8], rate: f64) -> Result<(u64, Duration), Box<dyn Error>> {
     let burst = [Frame::ethernet(Time(0), frame); BURST];
     let start = Instant::now();
     let mut sent = 0;
@@ -124,7 +146,7 @@ fn send(left: &mut AfPacket, frame: &[u8], rate: f64) -> Result<(u64, Duration),
 }
 
 /// Counts frames until nothing more is to come.
-fn receive(right: &mut AfPacket, expected: &AtomicU64) -> u64 {
+fn receive(right: &mut impl Port, expected: &AtomicU64) -> u64 {
     let mut received = 0;
     let mut last = Instant::now();
     while received < expected.load(Ordering::Relaxed) && last.elapsed() < SOON {

@@ -24,6 +24,8 @@
 //! the last port of an interface, or the process, goes all that it has asked for: the program, and the promiscuous mode. An
 //! interface that is down is one without traffic; when it is removed, the port has reached its end.
 
+mod options;
+
 // How far the kernel and this process are in a ring, and its memory; whose a frame is, and their memory; system calls; and how
 // all of it is put together.
 mod cursor;
@@ -53,74 +55,12 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use umem::Umem;
 
+pub use options::{Mode, Options, PartialChecksums};
+
 /// The sentence for who may not do this.
 const RIGHTS: &str = "AF_XDP takes the rights CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, which root has";
 /// Octets of an Ethernet header: less is no frame.
 const LEAST: usize = 14;
-
-/// Where the program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In the driver if it can, else in the kernel's network.
-    Best,
-    /// In the driver.
-    Native,
-    /// In the kernel's network, of any driver.
-    Generic,
-}
-
-/// What is done with frames whose sender seems to have left the checksum to its network card: the field of the TCP or UDP
-/// checksum is that of the pseudo header alone, as the kernel leaves it.
-///
-/// Of an intact frame the checksum does not change if it is made again. But one in 65,536 of those that were damaged on a wire,
-/// and all that somebody makes up for this purpose, would be taken for good. So where there is a wire they are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartialChecksums {
-    /// It is made for frames of interfaces that have no hardware behind them, and of virtual machines' cards.
-    ByDevice,
-    /// It is made.
-    Complete,
-    /// They stay as they are: their receiver will refuse them.
-    Keep,
-}
-
-/// How frames are exchanged with an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Where the program runs.
-    pub mode: Mode,
-    /// In the native mode, have the card use the shared memory if its driver can.
-    pub zero_copy: bool,
-    /// Frames of each port that memory is for: half of them to receive, half to send.
-    pub frames: u32,
-    /// Octets of memory for each, 2048 or 4096, of which the kernel uses 256 itself.
-    pub frame_size: u32,
-    /// Memory in huge pages, of which there must be some.
-    pub huge_pages: bool,
-    /// The number of queues that the interface is expected to have, one for each worker; `None` is as many as there are. One whose
-    /// driver does not tell is taken to have one then.
-    pub queues: Option<u32>,
-    /// Frames for other hosts, too.
-    pub promiscuous: bool,
-    /// What is done with checksums that were left to a network card.
-    pub partial_checksums: PartialChecksums,
-}
-
-impl Default for Options {
-    /// The best there is, promiscuous, on all queues; the number of frames is an arbitrary figure.
-    fn default() -> Self {
-        Options {
-            mode: Mode::Best,
-            zero_copy: true,
-            frames: 8192,
-            frame_size: 2048,
-            huge_pages: false,
-            queues: None,
-            promiscuous: true,
-            partial_checksums: PartialChecksums::ByDevice,
-        }
-    }
-}
 
 /// A queue of an interface.
 #[derive(Debug)]
@@ -261,19 +201,12 @@ impl AfXdp {
         all
     }
 
-    /// Takes frames back that were lent, but for those that are still to be sent.
-    fn settle(&mut self, all: heapless::Vec<Lent, BURST>) {
+    /// Takes frames back that were lent, but for those that are still to be sent, and gives the kernel others to receive into.
+    fn refill(&mut self, lent: heapless::Vec<Lent, BURST>) {
         let mut ledger = self.umem.ledger();
-        for lent in all {
+        for lent in lent {
             ledger.settle(lent.chunk);
         }
-        drop(ledger);
-        self.refill();
-    }
-
-    /// Gives the kernel frames to receive into.
-    fn refill(&mut self) {
-        let mut ledger = self.umem.ledger();
         while self.receiving < self.quota
             && let Some(chunk) = ledger.take()
         {
@@ -300,7 +233,7 @@ impl AfXdp {
             self.kick();
         }
         self.reap();
-        self.refill();
+        self.refill(heapless::Vec::new());
         if self.socket.has_interface() {
             return Received::Nothing;
         }
@@ -394,9 +327,8 @@ impl AfXdp {
 fn lend(umem: &Umem, ledger: &mut Ledger, descriptor: Descriptor) -> Option<Lent> {
     let index = umem.index_of(descriptor.address)?;
     let start = usize::try_from(descriptor.address - umem.address_of(index)).ok()?;
-    let chunk = ledger.arrive(index)?;
-    let end = start.saturating_add(descriptor.len as usize).min(umem.frame_size() as usize);
-    Some(Lent { chunk, octets: start..end })
+    let end = start.checked_add(descriptor.len as usize).filter(|end| *end <= umem.frame_size() as usize)?;
+    Some(Lent { chunk: ledger.arrive(index)?, octets: start..end })
 }
 
 /// Copies octets to a free frame. Returns where that is.
@@ -440,7 +372,7 @@ impl Port for AfXdp {
         deliver(&mut frames);
         drop(frames);
         let count = all.len();
-        self.settle(all);
+        self.refill(all);
         Ok(Received::Frames(count))
     }
 

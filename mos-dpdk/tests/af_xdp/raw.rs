@@ -15,7 +15,7 @@ use rustix::net::sockopt::{
 };
 use rustix::net::xdp::{SocketAddrXdp, SocketAddrXdpFlags, XdpUmemReg, XdpUmemRegFlags};
 use rustix::net::{AddressFamily, SocketType, bind, socket};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -457,27 +457,28 @@ fn what_cannot_be_opened_is_told() {
         expect(plain, "queue 0 of here is in use by another AF_XDP socket: ");
         drop(other);
         open("here", &plain);
-        let unprivileged = || {
-            let none = CapabilitySet::empty();
-            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-                .unwrap();
-            said("here", &plain)
+        let with = |rights: CapabilitySet| {
+            let sets = CapabilitySets { effective: rights, permitted: rights, inheritable: rights };
+            // On a thread: rights are a thread's.
+            let thread = || {
+                set_capabilities(None, sets).unwrap();
+                said("here", &Options { frames: 1 << 22, ..plain })
+            };
+            std::thread::scope(|scope| scope.spawn(thread).join().unwrap())
         };
-        let raw_only = || {
-            let raw = CapabilitySet::NET_RAW;
-            set_capabilities(None, CapabilitySets { effective: raw, permitted: raw, inheritable: raw })
-                .unwrap();
-            said("here", &plain)
-        };
-        // On threads: rights are a thread's.
-        std::thread::scope(|scope| {
-            for said in [scope.spawn(unprivileged).join().unwrap(), scope.spawn(raw_only).join().unwrap()] {
-                assert!(
-                    said.starts_with("AF_XDP takes the rights CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF"),
-                    "{said}"
-                );
-            }
-        });
+        for rights in [CapabilitySet::empty(), CapabilitySet::NET_RAW] {
+            let said = with(rights);
+            assert!(
+                said.starts_with("AF_XDP takes the rights CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF"),
+                "{said}"
+            );
+        }
+        // Without this one there is a limit to memory, which here is below the 8 GiB that are asked for.
+        let said = with(capabilities(None).unwrap().permitted - CapabilitySet::IPC_LOCK);
+        assert!(
+            said.starts_with("8589934592 octets of memory cannot be locked: fewer frames, or "),
+            "{said}"
+        );
         only_generic();
     });
 }
@@ -494,6 +495,9 @@ fn only_generic() {
     let error = AfXdp::open("under", &options(Mode::Native)).unwrap_err().to_string();
     assert!(error.starts_with("the driver of under has no native XDP: take Mode::Generic: "), "{error}");
     assert_eq!(open("under", &options(Mode::Best)).mode(), Mode::Generic);
+    // Its driver does not tell how many queues there are.
+    let error = AfXdp::open("under", &Options { queues: Some(3), ..options(Mode::Best) }).unwrap_err();
+    assert!(error.to_string().starts_with("under has no queue 1: take fewer workers: "), "{error}");
 }
 
 /// A socket on the first queue of an interface that no program sends anything.

@@ -118,7 +118,7 @@ impl Plan<'_> {
             quota: self.options.frames / 2,
             is_paired: self.is_paired,
         });
-        port.refill();
+        port.refill(heapless::Vec::new());
         attachment.program.set_socket(queue, port.socket.as_frames()).map_err(|e| {
             OpenError::new(format!("frames of queue {queue} of {} cannot be had", device.name), e)
         })?;
