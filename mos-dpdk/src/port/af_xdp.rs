@@ -12,11 +12,13 @@
 //!
 //! - *Checksums.* On an interface without hardware behind it (`veth`, `tun`, `virtio_net`) frames come whose sender has left the
 //!   TCP or UDP checksum to a network card. Nothing beside the frame tells, but the field has a certain value then. Such are
-//!   made: see [`PartialChecksums`].
-//! - *Frames of several.* In the native mode `veth` makes its peer send frames of the MTU. In the generic mode frames may come
-//!   that are yet to be split; they are larger than the memory of a frame, and are counted as
-//!   [dropped](Statistics::dropped) (`ethtool -K PEER tso off gso off` prevents them). Network cards put none together when
+//!   made, of the innermost packet: see [`PartialChecksums`].
+//! - *Frames of several.* In the native mode `veth` makes its peer send frames of the MTU. In the generic mode frames come from it
+//!   that are yet to be split: they do not fit, and are counted as [dropped](Statistics::dropped), so that a download gets
+//!   nowhere until the peer splits them itself (`ip link set dev PEER gso_max_segs 1`). Network cards put none together when
 //!   there is a program.
+//! - *Frames that are too large* for their memory ([`Options::frame_size`]) are dropped, and counted, in either mode. An
+//!   interface whose MTU allows them is refused.
 //! - *VLAN tags* that a card takes out of frames are lost, and nothing tells: `ethtool -K NAME rxvlan off` for a card, `ethtool -K
 //!   PEER txvlan off` for the other end of a `veth`. Tags that are in a frame stay there.
 //!

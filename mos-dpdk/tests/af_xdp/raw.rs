@@ -435,7 +435,7 @@ fn what_cannot_be_opened_is_told() {
         expect(Options { frames: 1, ..plain }, "a port takes memory for 128 to 16777216 frames: ");
         expect(Options { queues: Some(0), ..plain }, "of no queue nothing can be received: ");
         let huge = Options { huge_pages: true, frames: 1 << 24, frame_size: 4096, ..plain };
-        expect(huge, "there is no huge pages (/proc/sys/vm/nr_hugepages) for 16777216 frames: ");
+        expect(huge, "16777216 frames get no huge pages: more of them by /proc/sys/vm/nr_hugepages: ");
         ip("link set here mtu 1771");
         expect(
             plain,

@@ -90,8 +90,12 @@ fn check(options: &Options) -> Result<(), OpenError> {
 fn memory(options: &Options, ports: u32) -> Result<Arc<Umem>, OpenError> {
     let frames = options.frames * ports;
     Umem::new(frames, options.frame_size, options.huge_pages).map(Arc::new).map_err(|e| {
-        let kind = if options.huge_pages { "huge pages (/proc/sys/vm/nr_hugepages)" } else { "memory" };
-        OpenError::new(format!("there is no {kind} for {frames} frames"), e)
+        let kind = if options.huge_pages {
+            "huge pages: more of them by /proc/sys/vm/nr_hugepages"
+        } else {
+            "memory"
+        };
+        OpenError::new(format!("{frames} frames get no {kind}"), e)
     })
 }
 
