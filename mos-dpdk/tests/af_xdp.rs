@@ -5,6 +5,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
+#[path = "live/alone.rs"]
+mod alone;
 #[path = "live/cable.rs"]
 mod cable;
 #[path = "live/frames.rs"]

@@ -168,7 +168,7 @@ fn groups_are_apart_and_go_with_their_ports() {
         assert_eq!(groups(), before);
         for workers in [0, 129] {
             let error = AfPacket::open_all("there", &options, workers).unwrap_err();
-            assert!(error.to_string().starts_with("there can be shared by 1 to 128 workers: "), "{error}");
+            assert!(error.to_string().starts_with("there can be shared by 1 to 128 workers"), "{error}");
         }
         assert_eq!(groups(), before);
         assert!(AfPacket::open_all("nowhere", &options, 2).is_err());
