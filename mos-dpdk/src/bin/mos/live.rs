@@ -83,7 +83,11 @@ fn cores(list: &str) -> Result<Cores, String> {
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("`{part}` is no core"));
-        for core in number(first)?..=number(last)? {
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(format!("`{part}` has no core in it: expected the lower number first"));
+        }
+        for core in first..=last {
             if !there.contains(&core) {
                 let there = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 return Err(format!("core {core} is not this process's; it has {there}"));
