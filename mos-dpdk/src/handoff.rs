@@ -11,9 +11,11 @@
 //! ```
 //!
 //! # Invariants
-//! 1. Every frame that [`Handoff::sort`] is given is processed by one worker, or counted as lost.
+//! 1. Every frame that [`Handoff::sort`] is given is processed by one worker, or counted as lost; but for what is given to a
+//!    worker in the moment in which that one fails.
 //! 2. Frames of one sender for one owner are processed in the order in which they came.
 //! 3. A ring has whole frames: one that does not fit leaves nothing behind.
+//! 4. If [`Handoff::take`] is called as often as [`Handoff::sort`] with a burst, no more wait than are held at most, and a burst.
 
 use crate::capture;
 use crate::rss::{self, Datagram, Hashed, Hashes};
@@ -47,7 +49,7 @@ pub struct Handed {
     pub given: u64,
     /// Frames taken from others.
     pub taken: u64,
-    /// Frames that were lost, as their owner's ring was full.
+    /// Frames that were lost, as their owner's ring was full or their owner has failed.
     pub lost: u64,
     /// Fragments whose first one did not come in time; they went by their addresses.
     pub early: u64,
@@ -289,21 +291,26 @@ impl<'r> Handoff<'r> {
         self.held.front().map(|held| held.header.time + PATIENCE)
     }
 
-    /// Takes up to a burst of frames from others, and lends it to `deliver`. Returns how many there were.
-    pub fn take(&mut self, deliver: impl FnOnce(&mut [Frame<'_>])) -> usize {
+    /// Takes up to a burst of own frames that were held, and up to one from others, and lends each to `deliver`. Returns how
+    /// many frames there were.
+    pub fn take(&mut self, mut deliver: impl FnMut(&mut [Frame<'_>])) -> usize {
         self.inbox.clear();
-        while let Some(held) = self.late.pop_front() {
+        while !self.inbox.is_full()
+            && let Some(held) = self.late.pop_front()
+        {
             self.inbox.add(held.header, &held.data);
-            if self.inbox.is_full() {
-                break;
-            }
         }
+        let late = self.inbox.lend(&mut deliver);
+        self.inbox.clear();
         for incoming in &mut self.incoming {
             while !self.inbox.is_full() && incoming.pop(&mut self.inbox) {
                 self.counted.taken += 1;
             }
         }
-        self.inbox.lend(deliver)
+        // Another one is the first the next time: nobody's ring runs over because others give much.
+        let first = self.incoming.len().min(1);
+        self.incoming.rotate_left(first);
+        late + self.inbox.lend(deliver)
     }
 
     /// Calls `wake` for each worker that was given something since the last time.
@@ -320,6 +327,21 @@ impl<'r> Handoff<'r> {
         self.release(|_| true, None);
         self.outgoing.iter_mut().for_each(|ring| *ring = None);
         self.someone_left.store(true, Ordering::Relaxed); // a hint, see `sort`
+    }
+
+    /// Takes nothing any more, either. What waits is counted as lost.
+    pub fn abandon(&mut self) {
+        self.close();
+        let taken = self.counted.taken;
+        // The others may give as fast as it is taken here.
+        for _ in 0..RING {
+            match self.take(|_| ()) {
+                0 => break,
+                lost => self.counted.lost += lost as u64,
+            }
+        }
+        self.counted.taken = taken;
+        self.incoming.clear();
     }
 
     /// Whether all others have closed, and everything that they gave was taken.

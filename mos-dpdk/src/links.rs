@@ -164,14 +164,15 @@ impl<P: Port> Links<P> {
         for number in 0..self.places.len() {
             frames += self.pass(number, engine, app, steering)?;
             self.send_made(engine)?;
+            // For each burst of a port: of what other workers receive meanwhile, that much is for this one.
+            if let Steering::Owner(handoff) = steering {
+                frames += self.take_handed(engine, app, handoff)?;
+            }
         }
         self.ignore_unwatched(engine);
         if let Ways::Routed(routed) = &mut self.ways {
             routed.handle_timeout(clock::now());
             routed.flush(&mut self.places)?;
-        }
-        if let Steering::Owner(handoff) = steering {
-            frames += self.take_handed(engine, app, handoff)?;
         }
         Ok(match frames {
             0 if self.is_over() => Received::End,
@@ -239,7 +240,7 @@ impl<P: Port> Links<P> {
         }
     }
 
-    /// A burst of what other workers gave. Returns how many frames it was.
+    /// A burst of what other workers gave, and one of what was held here. Returns how many frames that was.
     pub(crate) fn take_handed<A>(
         &mut self,
         engine: &mut Engine<A>,
@@ -251,7 +252,9 @@ impl<P: Port> Links<P> {
             let own = self.overhear(taken);
             let own = taken.get_mut(..own).unwrap_or_default();
             engine.process_burst(own, app);
-            sent = self.send_all(engine, own);
+            if sent.is_ok() {
+                sent = self.send_all(engine, own);
+            }
         });
         sent?;
         if frames > 0 {

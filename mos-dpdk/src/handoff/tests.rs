@@ -163,6 +163,59 @@ fn what_the_largest_frame_is_fits() {
 }
 
 #[test]
+fn fragments_without_a_first_one_hold_up_nobody_and_take_no_more_memory_than_there_is() {
+    let mut matrix = Matrix::new(WORKERS);
+    let mut ends = matrix.split();
+    let mut seen = Seen::default();
+    let at = owner_by_addresses();
+    let port = (1000..).find(|port| owner(*port) == at).unwrap();
+    let whole = packet(Arrival { at, kind: Kind::Whole, port });
+    for round in 0..40 {
+        receive(&mut ends, (at + 1) % WORKERS, round, &whole, &mut seen);
+        let first = round as u16 * BURST as u16;
+        let packets: Vec<_> = (first..).take(BURST).map(|id| fragment(id, id, false)).collect();
+        let mut burst: Vec<_> = packets.iter().map(|packet| frame(round, packet)).collect();
+        assert_eq!(ends[at].sort(&mut burst, false), 0);
+        let mut others = 0;
+        ends[at].take(|frames| others += frames.iter().filter(|frame| frame.data == whole).count());
+        assert_eq!(others, 1, "round {round}");
+        assert!(ends[at].held.len() + ends[at].late.len() <= HELD + BURST, "round {round}");
+    }
+}
+
+#[test]
+fn who_gives_much_does_not_hold_up_others() {
+    let mut matrix = Matrix::new(WORKERS);
+    let mut ends = matrix.split();
+    let mut seen = Seen::default();
+    let packet = packet(Arrival { at: 0, kind: Kind::Whole, port: foreign() });
+    for number in 0..2 * BURST as u64 {
+        receive(&mut ends, 0, number, &packet, &mut seen);
+        receive(&mut ends, 2, 1000 + number, &packet, &mut seen);
+    }
+    let mut numbers = vec![];
+    for _ in 0..2 {
+        ends[1].take(|frames| numbers.extend(frames.iter().map(|frame| frame.time.0)));
+    }
+    let of_last = numbers.iter().filter(|number| **number >= 1000).count();
+    assert_eq!((numbers.len(), of_last), (2 * BURST, BURST));
+}
+
+#[test]
+fn what_waits_for_one_that_fails_is_counted_as_lost() {
+    let mut matrix = Matrix::new(WORKERS);
+    let mut ends = matrix.split();
+    let mut seen = Seen::default();
+    let packet = packet(Arrival { at: 0, kind: Kind::Whole, port: foreign() });
+    (0..100).for_each(|number| receive(&mut ends, 0, number, &packet, &mut seen));
+    ends[1].abandon();
+    let counted = ends[1].counted();
+    assert_eq!((counted.taken, counted.lost), (0, 100));
+    receive(&mut ends, 0, 100, &packet, &mut seen);
+    assert_eq!((seen[0].len(), ends[0].counted().given), (1, 100), "the others take over");
+}
+
+#[test]
 fn who_ends_leaves_connections_to_whoever_gets_their_frames() {
     let mut matrix = Matrix::new(WORKERS);
     let mut ends = matrix.split();
