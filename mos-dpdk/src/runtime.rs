@@ -11,7 +11,8 @@
 //! or the whole of a capture of which it takes its share.
 //!
 //! A worker that panics, or whose port fails, ends with what it had; the others go on, and whoever gets frames of its connections
-//! takes them over, from the middle.
+//! takes them over, from the middle. That is who receives them: a device that goes on to deal out to the queue of the one that is
+//! gone, as those of AF_XDP and DPDK do, has nobody to give them to.
 
 use crate::clock;
 use crate::doorbell::Doorbell;
@@ -192,7 +193,7 @@ impl<A> Crew<'_, A> {
         total
     }
 
-    /// Has a worker call `task` with `word` soon.
+    /// Has a worker call `task` with `word` soon. What waits when it is to stop is forgotten.
     ///
     /// # Errors
     /// [`Refused`], also for a number that no worker has.
@@ -230,6 +231,7 @@ pub fn run<A: Send, P: Port + Send, R>(
     let mut queues: Vec<_> = (0..count).map(|_| Spsc::new(slots())).collect();
     let mut steerings = steerings(&mut matrix, options.deal, count).into_iter();
     thread::scope(|scope| {
+        let stop = StopAtEnd(shared);
         let mut members = Vec::new();
         let mut threads = Vec::new();
         let mut failure = None;
@@ -254,7 +256,7 @@ pub fn run<A: Send, P: Port + Send, R>(
         }
         let mut crew = Crew { shared, members };
         let result = if failure.is_none() { Some(control(&mut crew)) } else { None };
-        shared.stop();
+        drop(stop);
         let outcomes =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|e| died(&*e))).collect();
         match (result, failure) {
@@ -262,6 +264,15 @@ pub fn run<A: Send, P: Port + Send, R>(
             (None, e) => Err(e.unwrap_or_else(|| io::Error::other("a thread cannot be had"))),
         }
     })
+}
+
+/// Stops the workers when the controlling function is over, be it by a panic: the scope of their threads waits for them.
+struct StopAtEnd<'r>(&'r Shared);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 fn steerings(matrix: &mut Matrix, deal: Deal, count: usize) -> Vec<Steering<'_>> {
@@ -327,13 +338,15 @@ impl<A: Send> Seat<'_, A> {
             let result =
                 core.map_or(Ok(()), pin).map_err(PortError::from).and_then(|()| self.work(&mut worker));
             let result = result.and(worker.links.flush());
-            self.close();
+            self.abandon();
             self.publish(&worker, if result.is_ok() { Phase::Ended } else { Phase::Failed });
             Outcome::Ended(Box::new(worker), result)
         }));
         let outcome = ended.unwrap_or_else(|words| {
             let last = Snapshot::from_words(self.writer.value());
-            self.writer.write(Snapshot { phase: Phase::Failed, ..last }.words());
+            self.abandon();
+            let handed = self.handed();
+            self.writer.write(Snapshot { phase: Phase::Failed, handed, ..last }.words());
             died(&*words)
         });
         let shared = self.shared;
@@ -385,11 +398,11 @@ impl<A: Send> Seat<'_, A> {
 
     /// There are no frames.
     fn idle<P: Port>(&mut self, worker: &mut Worker<A, P>) -> Result<(), PortError> {
+        self.publish_if_due(worker);
         if !worker.links.are_live() {
             return Ok(()); // they wait by themselves
         }
         let now = clock::now();
-        self.publish_if_due(worker);
         let handoff =
             if let Steering::Owner(handoff) = &self.steering { handoff.next_timeout() } else { None };
         let next = worker.engine.next_timeout().into_iter().chain(handoff).min();
@@ -440,6 +453,17 @@ impl<A: Send> Seat<'_, A> {
         }
     }
 
+    /// Takes nothing of others any more, either.
+    fn abandon(&mut self) {
+        if let Steering::Owner(handoff) = &mut self.steering {
+            handoff.abandon();
+        }
+    }
+
+    fn handed(&self) -> Handed {
+        if let Steering::Owner(handoff) = &self.steering { handoff.counted() } else { Handed::default() }
+    }
+
     fn publish_if_due<P: Port>(&mut self, worker: &Worker<A, P>) {
         if clock::now().since(self.published) >= PUBLISH {
             self.publish(worker, Phase::Running);
@@ -447,8 +471,7 @@ impl<A: Send> Seat<'_, A> {
     }
 
     fn publish<P: Port>(&mut self, worker: &Worker<A, P>, phase: Phase) {
-        let handed =
-            if let Steering::Owner(handoff) = &self.steering { handoff.counted() } else { Handed::default() };
+        let handed = self.handed();
         self.writer.write(Snapshot::of(phase, &worker.engine, &worker.links, handed).words());
         self.published = clock::now();
     }

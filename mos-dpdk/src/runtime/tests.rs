@@ -3,6 +3,7 @@ use crate::capture::Capture;
 use crate::links::Links;
 use crate::port::mem::MemPort;
 use crate::port::{Capabilities, Spread, Statistics, Timestamps};
+use crate::rss::{self, tests::ipv4};
 use mos_flow::engine::BURST;
 use mos_flow::{Config, Context, Event, Frame, Handler, Hook, Side, SocketKind};
 use std::path::Path;
@@ -114,9 +115,9 @@ fn what_a_device_deals_out_by_another_rule_comes_to_its_owner() {
     assert_eq!(all.stats.frames, capture.len() as u64);
 }
 
-/// A live port: what a test sends.
+/// A port that gives what a test sends, and has times of this kind.
 #[derive(Debug)]
-struct Channel(Receiver<Vec<u8>>);
+struct Channel(Receiver<Vec<u8>>, Timestamps);
 
 impl Port for Channel {
     fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
@@ -134,7 +135,7 @@ impl Port for Channel {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { timestamps: Timestamps::Clock, spread: Spread::ByHash, zero_copy: false }
+        Capabilities { timestamps: self.1, spread: Spread::ByHash, zero_copy: false }
     }
 
     fn statistics(&self) -> Statistics {
@@ -147,7 +148,7 @@ type Live = (Vec<Sender<Vec<u8>>>, Vec<Worker<Seen, Channel>>);
 
 fn live(count: usize) -> Live {
     let ends = (0..count).map(|_| channel());
-    ends.map(|(sender, receiver)| (sender, worker(Channel(receiver)))).unzip()
+    ends.map(|(sender, receiver)| (sender, worker(Channel(receiver, Timestamps::Clock)))).unzip()
 }
 
 fn until(mut is_so: impl FnMut() -> bool) {
@@ -226,6 +227,55 @@ fn a_worker_that_dies_or_loses_its_port_is_told_of_and_the_others_go_on() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn frames_that_a_dead_worker_has_not_taken_are_counted_as_lost() {
+    let (senders, workers) = live(2);
+    let packet = |port: u16| {
+        [&[2; 12][..], &[8, 0], &ipv4(17, 0, &[&port.to_be_bytes()[..], &[0, 53, 0, 8, 0, 0]].concat())]
+            .concat()
+    };
+    let is_of_last =
+        |p: &Vec<u8>| rss::queue(rss::hash_of_frame(&Frame::ethernet(Instant(0), p)).unwrap(), 2) == 1;
+    let packet = (1..).map(packet).find(is_of_last).unwrap();
+    let (given, is_given) = channel();
+    GIVEN.lock().unwrap().replace(is_given);
+    run(workers, &Options::default(), |crew| {
+        let die: Task<Seen> = |_, _, _| {
+            let is_given = GIVEN.lock().unwrap().take().unwrap();
+            is_given.recv().unwrap();
+            panic!("on purpose");
+        };
+        crew.call(1, die, 0).unwrap();
+        until(|| GIVEN.lock().unwrap().is_none());
+        (0..10).for_each(|_| senders[0].send(packet.clone()).unwrap());
+        until(|| crew.snapshot(0).unwrap().handed.given == 10);
+        given.send(()).unwrap();
+        until(|| crew.wait(Duration::from_secs(1)) == 1);
+        assert_eq!(crew.snapshot(1).unwrap().handed, Handed { lost: 10, ..Handed::default() });
+    })
+    .unwrap();
+}
+
+static GIVEN: Mutex<Option<Receiver<()>>> = Mutex::new(None);
+
+#[test]
+fn what_a_port_without_a_clock_gave_is_told_while_it_gives_nothing_more() {
+    let (sender, receiver) = channel();
+    let arp = [&[0xff; 12][..], &[8, 6], &[0; 46]].concat();
+    sender.send(arp).unwrap();
+    run(vec![worker(Channel(receiver, Timestamps::File))], &Options::default(), |crew| {
+        until(|| crew.snapshot(0).unwrap().stats.frames == 1);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_panic_of_the_controlling_function_ends_the_workers() {
+    let (_senders, workers) = live(2);
+    let fail = |_: &mut Crew<'_, Seen>| -> () { panic!("on purpose") };
+    assert!(catch_unwind(AssertUnwindSafe(|| run(workers, &Options::default(), fail).map(drop))).is_err());
 }
 
 #[test]
