@@ -39,13 +39,14 @@ struct mos_dpdk_clock mos_dpdk_find_clock(void) {
 void mos_dpdk_look(struct rte_mbuf **mbufs, uint16_t count, struct mos_dpdk_clock clock, struct mos_dpdk_view *views) {
     for (uint16_t n = 0; n < count; n++) {
         struct mos_dpdk_view *view = &views[n];
+        bool whole = true;
         if (mbufs[n]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
-            rte_vlan_insert(&mbufs[n]);
+            whole = rte_vlan_insert(&mbufs[n]) == 0;
         const struct rte_mbuf *mbuf = mbufs[n];
-        view->data = mbuf->nb_segs == 1 ? rte_pktmbuf_mtod(mbuf, const unsigned char *) : NULL;
-        view->len = rte_pktmbuf_pkt_len(mbuf);
+        view->data = whole && mbuf->nb_segs == 1 ? rte_pktmbuf_mtod(mbuf, const unsigned char *) : NULL;
+        view->len = whole ? rte_pktmbuf_pkt_len(mbuf) : UINT32_MAX;
         view->timed = clock.offset >= 0 && (mbuf->ol_flags & RTE_BIT64(clock.flag));
         view->time = view->timed ? *RTE_MBUF_DYNFIELD(mbuf, clock.offset, const rte_mbuf_timestamp_t *) : 0;
-        view->plain = mbuf->nb_segs == 1 && !(mbuf->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK);
+        view->plain = whole && mbuf->nb_segs == 1 && !(mbuf->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK);
     }
 }

@@ -17,11 +17,11 @@
 
 /* What the port has to know of a received buffer. */
 struct mos_dpdk_view {
-    /* NULL when it is of several segments. */
+    /* NULL when it is of several segments, or has lost its VLAN tag. */
     const unsigned char *data;
     /* By the device, when it is timed. */
     uint64_t time;
-    /* Of all segments. */
+    /* Of all segments; more than any frame has when the tag is lost: in another network it would be another frame. */
     uint32_t len;
     bool timed;
     /* It can be sent as it is: of one segment, and nothing is left to a device to do. */
