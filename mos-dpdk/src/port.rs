@@ -209,8 +209,8 @@ pub trait Port {
     fn statistics(&self) -> Statistics;
 
     /// Asks the device to keep the packets of a TCP connection, of both directions, from this port: nobody listens any more.
-    /// `false` when it cannot. What is forwarded from must not be asked. It may be forgotten when many others were ignored
-    /// since.
+    /// `false` when it cannot. What is forwarded from must not be asked. It is forgotten after a minute, or when many others were
+    /// ignored since; a new connection between the same ends is not seen until then.
     fn ignore(&mut self, _ends: (SocketAddr, SocketAddr)) -> bool {
         false
     }

@@ -101,7 +101,7 @@ fn events(forwarder: &mut Forwarder) -> thread::JoinHandle<Vec<Value>> {
 
 /// What connection `n` asks, or is answered.
 fn octets(n: usize, len: usize) -> Vec<u8> {
-    (0..len).map(|at| ((n * 31 + at) * 0x9e37 >> 7) as u8).collect()
+    (0..len).map(|at| (((n * 31 + at) * 0x9e37) >> 7) as u8).collect()
 }
 
 /// Answers each connection after it was asked, and closes when the client has.

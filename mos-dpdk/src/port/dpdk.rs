@@ -153,7 +153,11 @@ impl Dpdk {
     /// There are no frames, for now or for ever.
     fn idle(&mut self) -> Received {
         self.idle = self.idle.wrapping_add(1);
-        let is_over = self.idle.is_multiple_of(IDLE) && self.device.is_removed();
+        let is_due = self.idle.is_multiple_of(IDLE);
+        if is_due {
+            self.ignored.expire(clock::now()); // all that comes may be what is ignored
+        }
+        let is_over = is_due && self.device.is_removed();
         if is_over { Received::End } else { Received::Nothing }
     }
 
@@ -187,6 +191,7 @@ impl Port for Dpdk {
         }
         let views = mbufs.look(self.clock);
         let now = clock::now();
+        self.ignored.expire(now);
         let mut frames = heapless::Vec::<Frame<'_>, BURST>::new();
         for ((at, view), place) in views.iter().enumerate().zip(self.scratch.chunks_mut(LARGEST)) {
             let Some(data) = mbufs.octets(at, view, place) else {
@@ -245,6 +250,6 @@ impl Port for Dpdk {
     }
 
     fn ignore(&mut self, ends: (SocketAddr, SocketAddr)) -> bool {
-        self.ignored.add(self.device.number(), ends)
+        self.ignored.add(self.device.number(), ends, clock::now())
     }
 }

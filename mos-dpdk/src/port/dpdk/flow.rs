@@ -2,9 +2,11 @@
 
 use super::device::answer;
 use dpdk_sys as sys;
+use mos_flow::Instant;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ptr::{self, NonNull};
+use std::time::Duration;
 use sys::{rte_flow, rte_flow_action, rte_flow_attr, rte_flow_error, rte_flow_item};
 use sys::{rte_flow_action_type as action, rte_flow_item_type as item};
 
@@ -12,6 +14,9 @@ use sys::{rte_flow_action_type as action, rte_flow_item_type as item};
 const MOST: usize = 1024;
 /// Octets of the largest header in a pattern, with what DPDK has behind it.
 const LARGEST: usize = 64;
+
+/// How long packets are dropped: the next connection between the same ends is to be seen, sooner or later. An arbitrary figure.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A header of a pattern, as it is on the wire, from its beginning.
 #[repr(align(8))]
@@ -100,20 +105,28 @@ impl Drop for Rule {
 /// The rules of a port.
 #[derive(Debug, Default)]
 pub(super) struct Ignored {
-    rules: VecDeque<[Rule; 2]>,
+    /// With the time from which they are not wanted any more, which is later for later ones.
+    rules: VecDeque<(Instant, [Rule; 2])>,
 }
 
 impl Ignored {
     /// Has the device drop what is sent between two ends. Returns whether it does.
-    pub(super) fn add(&mut self, device: u16, (one, other): (SocketAddr, SocketAddr)) -> bool {
+    pub(super) fn add(&mut self, device: u16, (one, other): (SocketAddr, SocketAddr), now: Instant) -> bool {
         let (Some(there), Some(back)) = (pattern(one, other), pattern(other, one)) else { return false };
         if self.rules.len() == MOST {
             self.rules.pop_front();
         }
         let Some(there) = Rule::drop_packets(device, &there) else { return false };
         let Some(back) = Rule::drop_packets(device, &back) else { return false };
-        self.rules.push_back([there, back]);
+        self.rules.push_back((now + LONGEST, [there, back]));
         true
+    }
+
+    /// Has the device let through what was ignored for long enough.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.rules.front().is_some_and(|(until, _)| *until <= now) {
+            self.rules.pop_front();
+        }
     }
 }
 
