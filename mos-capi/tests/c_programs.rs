@@ -52,13 +52,11 @@ fn sockets_answer_and_obey() {
 
 #[test]
 fn events_of_the_program_happen_in_their_order() {
-    let program = build("tests/c/events.c", Link::Shared);
-    let conf = conf("events.conf", "max_concurrency = 64");
-    Run::new(&program, Some(&captures::ppeek())).arg(conf).checks(4000);
+    events(Link::Shared, Run::new, MANY_EVENTS);
 }
 
 /// ext.c over its captures.
-fn beyond_the_original(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+fn beyond_the_original(link: Link, run: Runner) {
     let conf = conf("ext.conf", "max_concurrency = 64");
     let captures = [captures::ppeek(), captures::gap(), captures::disputed(), captures::mixed()];
     run(&build("tests/c/ext.c", link), None).arg(conf).args(captures).checks(1000);
@@ -443,24 +441,43 @@ fn values_in_the_headers_are_those_of_the_library() {
     build_file(&file("constants.c", source.as_bytes()), Link::Shared);
 }
 
-/// The programs that do everything wrong that can be done, and those that change packets.
-fn careful_programs(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+/// How a program is run over a capture.
+type Runner = fn(&Path, Option<&Path>) -> Run;
+
+/// Nested events that events.c defines: so many as the original never could, and few for valgrind, which is slow.
+const MANY_EVENTS: &str = "2000";
+const SOME_EVENTS: &str = "200";
+
+/// events.c with that many nested events.
+fn events(link: Link, run: Runner, nested: &str) {
+    let conf = conf("events.conf", "max_concurrency = 64");
+    let least = nested.parse::<u32>().unwrap() * 2;
+    run(&build("tests/c/events.c", link), Some(&captures::ppeek())).arg(conf).arg(nested).checks(least);
+}
+
+/// What programs call that is there, that is not, and that is wrong.
+fn calls(link: Link, run: Runner) {
     let conf = conf("careful.conf", "max_concurrency = 64");
-    let capture = captures::ppeek();
+    let (capture, mixed) = (captures::ppeek(), captures::mixed());
     run(&build("tests/c/ppeek.c", link), Some(&capture)).arg(&conf).checks(300);
     run(&build("tests/c/misuse.c", link), Some(&capture)).arg(&conf).checks(5000);
-    let mixed = captures::mixed();
-    run(&build("tests/c/events.c", link), Some(&capture)).arg(&conf).checks(4000);
     run(&build("tests/c/options.c", link), None).arg(&conf).arg(mixed).arg(capture).checks(200);
-    beyond_the_original(link, run);
-    packets::careful(link, run);
-    idioms::careful(link, run);
-    attack::careful(link, run);
+}
+
+/// The programs that do everything wrong that can be done, and those that change packets: at once, for all processors.
+fn careful_programs(link: Link, run: Runner, nested: &str) {
+    let all = [calls, beyond_the_original, packets::careful, idioms::careful, attack::careful];
+    std::thread::scope(|scope| {
+        scope.spawn(|| events(link, run, nested));
+        for programs in all {
+            scope.spawn(move || programs(link, run));
+        }
+    });
 }
 
 #[test]
 fn the_static_library_does_the_same() {
-    careful_programs(Link::Static, Run::new);
+    careful_programs(Link::Static, Run::new, MANY_EVENTS);
 }
 
 #[test]
@@ -468,7 +485,7 @@ fn nothing_is_read_or_written_beyond_its_end() {
     if !can_sanitize() {
         return skipped("nothing was run under AddressSanitizer: the C compiler has none");
     }
-    careful_programs(Link::Sanitized, Run::new);
+    careful_programs(Link::Sanitized, Run::new, MANY_EVENTS);
 }
 
 #[test]
@@ -476,5 +493,5 @@ fn valgrind_finds_nothing() {
     if !is_installed("valgrind") {
         return skipped("nothing was run under valgrind: it is not installed");
     }
-    careful_programs(Link::Shared, Run::under_valgrind);
+    careful_programs(Link::Shared, Run::under_valgrind, SOME_EVENTS);
 }

@@ -1,6 +1,6 @@
 /*
  * Events that the program defines, over the made capture (ppeek() in captures.rs): which happen, in which order, with what.
- * usage: events MOS_CONF
+ * usage: events MOS_CONF NESTED
  */
 #include "check.h"
 #include <pthread.h>
@@ -199,12 +199,14 @@ static void raised_in_vain(void)
 
 /* ---- registering and defining from everywhere ----------------------------------------------------------------- */
 
-/* Two thousand nested events at the sender's hook: the original refuses most of them by the bits of their parents' ids. */
+static int nested;
+
+/* Thousands of nested events at the sender's hook: the original refuses most of them by the bits of their parents' ids. */
 static void many(void)
 {
 	struct filter_arg nothing = { NULL, 0 };
 
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < nested; i++) {
 		event_t above = mtcp_alloc_event(MOS_ON_PKT_IN);
 		event_t below = mtcp_define_event(above, yes, &nothing);
 		CHECK(above >= 4096 && below > above);
@@ -379,8 +381,9 @@ static void refused(const char *conf)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2)
+	if (argc != 3)
 		return 2;
+	nested = atoi(argv[2]);
 	refused(argv[1]);
 	run(argv[1], a_tree, "*dDaAbeEcC");
 	run(argv[1], a_pruned_tree, "fhjiI");

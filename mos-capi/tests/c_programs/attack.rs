@@ -1,5 +1,6 @@
 //! Programs that do what nobody expects, and hear nothing of it.
 
+use super::Runner;
 use super::support::captures::{self, rows};
 use super::support::{Link, Run, build, build_with, can_sanitize, conf, library_dir, skipped, workshop};
 use mos_dpdk::capture::Capture;
@@ -97,7 +98,7 @@ fn the_library_is_loaded_and_unloaded() {
 }
 
 /// What callbacks do, for programs that watch memory.
-pub(crate) fn careful(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+pub(crate) fn careful(link: Link, run: Runner) {
     let (program, conf) = (build("tests/c/attack.c", link), conf("attack.conf", "max_concurrency = 64"));
     let parts = [("saws", rows::twice()), ("filters", captures::ppeek()), ("replaces", captures::ppeek())];
     for (part, capture) in parts {

@@ -1,5 +1,6 @@
 //! What kills the original, survived.
 
+use super::Runner;
 use super::support::captures::{self, rows};
 use super::support::{Link, Run, build, conf};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ const PARTS: [Part; 23] = [
     (LIFE, "recycled", rows::many, 1000),
 ];
 
-fn run_part(program: &Path, part: &Part, run: fn(&Path, Option<&Path>) -> Run) {
+fn run_part(program: &Path, part: &Part, run: Runner) {
     let (_, name, capture, least) = part;
     let conf = conf("idioms.conf", "max_concurrency = 64");
     let run = run(program, Some(&capture())).arg(name).arg(conf);
@@ -47,7 +48,7 @@ fn run_part(program: &Path, part: &Part, run: fn(&Path, Option<&Path>) -> Run) {
 }
 
 /// All of them, for programs that watch memory.
-pub(crate) fn careful(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+pub(crate) fn careful(link: Link, run: Runner) {
     for source in [STREAMS, LIFE] {
         let program = build(source, link);
         PARTS.iter().filter(|part| part.0 == source).for_each(|part| run_part(&program, part, run));

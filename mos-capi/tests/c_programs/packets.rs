@@ -1,5 +1,6 @@
 //! What programs change, make and drop: their output, read back.
 
+use super::Runner;
 use super::support::{Link, Run, build, captures, conf, recorded, workshop};
 use mos_dpdk::capture::Capture;
 use mos_flow::wire::{checksum, parse};
@@ -63,7 +64,7 @@ fn source_of(part: &str) -> (usize, &'static str) {
 }
 
 /// All parts that touch memory in ways of their own, for programs that watch that. What leaves goes nowhere.
-pub(crate) fn careful(link: Link, run: fn(&Path, Option<&Path>) -> Run) {
+pub(crate) fn careful(link: Link, run: Runner) {
     let conf = conf("packets.conf", "max_concurrency = 64");
     let [nat, _] = captures::translated();
     let talk = captures::talk();
