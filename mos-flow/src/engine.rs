@@ -420,8 +420,11 @@ impl<A, M: Memory> Engine<A, M> {
             }
         }
         let own = |frame: &&Frame<'_>| frame.verdict != Verdict::Drop;
-        let prepared: heapless::Vec<_, BURST> =
-            frames.iter().filter(own).map(|frame| self.prepare(frame)).collect();
+        // Filled in its place: what is collected is moved.
+        let mut prepared = heapless::Vec::<_, BURST>::new();
+        for frame in frames.iter().filter(own) {
+            let _ = prepared.push(self.prepare(frame)); // at most as many as a burst has
+        }
         for p in prepared.iter().flatten() {
             if let Some(slot) = self.table.candidate(p.hash).and_then(|index| self.flows.slot(index)) {
                 hint::prefetch_all(slot);

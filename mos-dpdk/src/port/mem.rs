@@ -27,8 +27,10 @@ impl<'c> MemPort<'c> {
 
 impl Port for MemPort<'_> {
     fn receive(&mut self, deliver: &mut dyn FnMut(&mut [Frame<'_>])) -> Result<Received, PortError> {
-        let mut burst: heapless::Vec<Frame<'_>, BURST> =
-            self.capture.frames_from(self.next).take(BURST).collect();
+        let mut burst = heapless::Vec::<Frame<'_>, BURST>::new();
+        for frame in self.capture.frames_from(self.next).take(BURST) {
+            let _ = burst.push(frame); // at most a burst
+        }
         if burst.is_empty() {
             return Ok(Received::End);
         }
