@@ -35,7 +35,7 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     eal: Option<String>,
     /// Threads that share the traffic of every interface; both directions of a connection are one thread's.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
     /// The core of each worker, for instance 0,2-3. Those without one run anywhere. Else several workers have the first cores, if there
     /// are enough.
