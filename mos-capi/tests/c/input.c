@@ -282,8 +282,8 @@ static void refused(const char *unused)
 		int number;
 	} table[] = {
 		{ "af_packet:", "af_packet:LEFT[,RIGHT]", ENODEV },
-		{ "af_xdp:eth0", "AF_XDP", ENODEV },
-		{ "dpdk:0", "DPDK", ENODEV },
+		{ "af_xdp:eth0", "--features xdp", ENODEV },
+		{ "dpdk:0", "--features dpdk", ENODEV },
 		{ "tap:one", "tap:LEFT,RIGHT", ENODEV },
 		{ "tap:,", "tap:LEFT,RIGHT", ENODEV },
 		{ "netmap:eth0", "MOS_IO", ENODEV },
