@@ -12,7 +12,7 @@ mod host;
 mod server;
 
 use alone::{alone, ip, say};
-use host::{CLIENT, Host, SERVER};
+use host::{CLIENT, Host, Place, SERVER};
 use serde_json::Value;
 use server::Server;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -205,5 +205,51 @@ fn nothing_is_left_behind_and_what_is_removed_ends() {
             (none.status.code(), said.as_str()),
             (Some(2), "mos: there is no interface left: No such device\n")
         );
+    });
+}
+
+#[test]
+fn as_a_router_it_is_between_networks_with_any_number_of_workers() {
+    alone("as_a_router_it_is_between_networks_with_any_number_of_workers", || {
+        let [client, server] =
+            [(1, CLIENT), (2, SERVER)].map(|(n, place)| Place::in_network(n, 9, place.hardware));
+        for workers in ["1", "2"] {
+            for (here, there) in [("left", "client"), ("right", "server")] {
+                ip(&format!("link add {here} type veth peer name {there}"));
+                ip(&format!("link set {here} addrgenmode none"));
+                ip(&format!("link set {here} up"));
+            }
+            let addresses =
+                ["left=10.9.1.1/24", "left=fd09:1::1/64", "right=10.9.2.1/24", "right=fd09:2::1/64"];
+            let mut args = vec!["forward", "left", "right", "--workers", workers];
+            addresses.iter().for_each(|address| args.extend(["--address", address]));
+            let mut command = Command::new(env!("CARGO_BIN_EXE_mos"));
+            let router = command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let hosts = [("client", client, "1"), ("server", server, "2")];
+            let hosts = hosts.map(|(device, place, network)| {
+                let host = Host::alone(device, place);
+                host.ip(&["route", "add", "default", "via", &format!("10.9.{network}.1")]);
+                host.ip(&["-6", "route", "add", "default", "via", &format!("fd09:{network}::1")]);
+                host
+            });
+            let page = vec![b'x'; PAGE / 4];
+            for address in [IpAddr::V4(server.v4), IpAddr::V6(server.v6)] {
+                let web = SocketAddr::new(address, 8080);
+                let _server = Server::start(&hosts[1], web, page.clone());
+                let args = ["--silent", "--globoff", "--max-time", "20", &format!("http://{web}/")];
+                let got = hosts[0].run("curl", &args);
+                assert!(got.status.success() && got.stdout == page, "{workers}, {web}: {}", got.status);
+            }
+            let kill = format!("kill -INT {}", router.id());
+            assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+            let output = router.wait_with_output().unwrap();
+            let summary = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success(), "{summary}");
+            say(&format!("a router of {workers} workers\n{summary}"));
+            assert_eq!(numbers(&summary, "tcp segments")[1], 2, "{summary}");
+            assert!(numbers(&summary, "routed ")[0] >= 2 * (page.len() / SEGMENT) as u64, "{summary}");
+            // While the hosts are there: with them go their ends, and with these the others.
+            ["left", "right"].iter().for_each(|name| ip(&format!("link delete {name}")));
+        }
     });
 }

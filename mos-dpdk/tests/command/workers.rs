@@ -175,7 +175,7 @@ fn live_commands_that_cannot_begin_say_why() {
         (&["monitor"], "--interface"),
         (&["monitor", "-i", "a", "-i", "a"], "mos: a is named twice\n"),
         (&["monitor", "-i", "a", "--cores", "0,4095"], "core 4095 is not this process's; it has "),
-        (&["monitor", "-i", "a", "--workers", "129"], "129 is not in 1..=128"),
+        (&["monitor", "-i", "a", "--workers", "65"], "65 is not in 1..=64"),
         (&["monitor", "-i", "a", "--io", "tap", "--workers", "2"], "a TAP device has one queue"),
         (&["monitor", "-i", "a", "--io", "pcap"], "expected af_packet, af_xdp, dpdk or tap"),
         (&["monitor", "-i", "a", "--metrics", &address], "Address already in use; choose another address\n"),
