@@ -1,6 +1,6 @@
 //! Instructions by path, counted by valgrind: the same from run to run, so that a regression shows that time would hide.
 //!
-//! Without arguments each path of `benches/instructions.txt` is counted and compared with its budget; the exit status
+//! Without arguments each path of `benches/instructions/budgets.txt` is counted and compared with its budget; the exit status
 //! is 1 when one is exceeded. `instructions PATH COUNT` runs a path that often, for a look with callgrind.
 
 use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use tcp_reasm::options::{Options, Timestamps};
 use tcp_reasm::{Buffer, Conn, Flags, NO_BUFFER, PackedConn, Segment, Side};
 
-const BUDGETS: &str = include_str!("../../instructions.txt");
+const BUDGETS: &str = include_str!("../budgets.txt");
 const SEGMENT: usize = 1448;
 const PAYLOAD: [u8; SEGMENT] = [0x5a; SEGMENT];
 const RING: usize = 1 << 20;
