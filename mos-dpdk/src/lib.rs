@@ -37,8 +37,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do: it gives machines no addresses and keeps no routing tables of the kernel's; a worker's connections stay with it for
-//! as long as all workers run.
+//! What it does not do: no connections of its own (end-host sockets), and none that move from one worker to another.
 
 pub mod config;
 

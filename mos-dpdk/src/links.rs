@@ -248,9 +248,9 @@ impl<P: Port> Links<P> {
         handoff: &mut Handoff<'_>,
     ) -> Result<usize, PortError> {
         let mut sent = Ok(());
-        let now = self.are_live().then(clock::now);
         let frames = handoff.take(|taken| {
             // They have waited while time went on here.
+            let now = self.are_live().then(clock::now);
             taken.iter_mut().for_each(|frame| frame.time = now.unwrap_or(frame.time));
             let own = self.overhear(taken);
             let own = taken.get_mut(..own).unwrap_or_default();

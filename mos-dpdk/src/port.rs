@@ -177,6 +177,12 @@ pub struct Capabilities {
     pub zero_copy: bool,
 }
 
+impl Capabilities {
+    /// Of files, and of whatever else has a time of its own and no device.
+    pub const FILE: Capabilities =
+        Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false };
+}
+
 /// A source and sink of frames.
 ///
 /// Received frames are lent to a closure: the port's buffers are given back when it returns, so that no frame can be

@@ -21,7 +21,7 @@ use crate::port::{Port, PortError, Received};
 use crate::rss::{Share, Splitter};
 use crate::snapshot::{Phase, Snapshot, WORDS};
 use crate::steer::Steering;
-use crate::worker::{LONGEST_WAIT, Worker};
+use crate::worker::Worker;
 use mos_flow::{Engine, Instant};
 use ringbuf_core::sync::seqlock::{Reader, SeqLock, Writer};
 use ringbuf_core::sync::spsc::{Consumer, Producer, Slot, Spsc};
@@ -124,9 +124,14 @@ impl Shared {
     }
 
     fn stop(&self) {
-        // Release: partner of the Acquire in `Seat::is_stopping`, so that what was done before is seen by who stops.
+        // Release: partner of the Acquire in `Shared::is_stopping`, so that what was done before is seen by who stops.
         self.stop.store(true, Ordering::Release);
         self.doorbells.iter().for_each(Doorbell::ring);
+    }
+
+    fn is_stopping(&self) -> bool {
+        // Acquire: partner of the Release in `Shared::stop`.
+        self.stop.load(Ordering::Acquire)
     }
 
     fn note_end(&self) {
@@ -357,7 +362,7 @@ impl<A: Send> Seat<'_, A> {
 
     fn work<P: Port>(&mut self, worker: &mut Worker<A, P>) -> Result<(), PortError> {
         self.publish(worker, Phase::Running);
-        while !self.is_stopping() {
+        while !self.shared.is_stopping() {
             self.obey(worker)?;
             match self.turn(worker)? {
                 Received::End => break,
@@ -366,11 +371,6 @@ impl<A: Send> Seat<'_, A> {
             }
         }
         self.drain(worker)
-    }
-
-    fn is_stopping(&self) -> bool {
-        // Acquire: partner of the Release in `Shared::stop`.
-        self.shared.stop.load(Ordering::Acquire)
     }
 
     /// What the controlling thread wants done.
@@ -399,24 +399,8 @@ impl<A: Send> Seat<'_, A> {
     /// There are no frames.
     fn idle<P: Port>(&mut self, worker: &mut Worker<A, P>) -> Result<(), PortError> {
         self.publish_if_due(worker);
-        if !worker.links.are_live() {
-            return Ok(()); // they wait by themselves
-        }
-        let now = clock::now();
-        let handoff =
-            if let Steering::Owner(handoff) = &self.steering { handoff.next_timeout() } else { None };
-        let next = worker.engine.next_timeout().into_iter().chain(handoff).min();
-        let most = next.map_or(LONGEST_WAIT, |next| next.since(now)).min(LONGEST_WAIT);
-        let doorbell = self.shared.doorbells.get(self.rank);
-        match self.idle {
-            Idle::Wait if !most.is_zero() => worker.wait(doorbell, most),
-            _ => thread::yield_now(),
-        }
-        if let Some(doorbell) = doorbell {
-            doorbell.answer();
-        }
-        worker.engine.handle_timeout(clock::now(), &mut worker.app);
-        worker.links.send_made(&mut worker.engine)
+        let due = if let Steering::Owner(handoff) = &self.steering { handoff.next_timeout() } else { None };
+        worker.idle(self.shared.doorbells.get(self.rank), due, self.idle == Idle::Wait)
     }
 
     /// Takes what has come before the stop, and what others still give.
@@ -432,8 +416,7 @@ impl<A: Send> Seat<'_, A> {
         let mut stopped = None;
         while let Steering::Owner(handoff) = &mut self.steering {
             let taken = links.take_handed(engine, app, handoff)?;
-            // Acquire: as in `is_stopping`.
-            if stopped.is_none() && self.shared.stop.load(Ordering::Acquire) {
+            if stopped.is_none() && self.shared.is_stopping() {
                 stopped = Some(clock::now());
             }
             if handoff.is_over() || stopped.is_some_and(|at| clock::now().since(at) > GOODBYE) {

@@ -6,7 +6,7 @@ use crate::rss::Splitter;
 use mos_flow::{Engine, Frame};
 
 /// Sends on what was processed.
-pub type Send<'s, A> = &'s mut dyn FnMut(&mut Engine<A>, &[Frame<'_>]) -> Result<(), PortError>;
+pub type SendOn<'s, A> = &'s mut dyn FnMut(&mut Engine<A>, &[Frame<'_>]) -> Result<(), PortError>;
 
 /// The rule.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Steering<'_> {
         by_hash: bool,
         engine: &mut Engine<A>,
         app: &mut A,
-        send: Send<'_, A>,
+        send: SendOn<'_, A>,
     ) -> Result<(), PortError> {
         let own = match self {
             Steering::All => frames,

@@ -5,13 +5,13 @@ use crate::doorbell::Doorbell;
 use crate::links::Links;
 use crate::port::{Port, PortError, Received};
 use crate::steer::Steering;
-use mos_flow::Engine;
+use mos_flow::{Engine, Instant};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The longest wait for frames: how soon a stop is noticed, and frames that an adaptor holds back. An arbitrary figure.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// How many are waited for at once. An arbitrary figure.
 #[cfg(unix)]
@@ -75,27 +75,40 @@ impl<A, P: Port> Worker<A, P> {
             match self.turn()? {
                 Received::End => break,
                 Received::Frames(_) => {}
-                Received::Nothing => self.idle()?,
+                Received::Nothing => self.idle(None, None, true)?,
             }
         }
         Ok(())
     }
 
-    /// Waits for frames or the next time-out.
-    fn idle(&mut self) -> Result<(), PortError> {
+    /// Waits for frames, the doorbell, the engine's next time-out or that which is `due`, if it `sleeps` at all.
+    pub(crate) fn idle(
+        &mut self,
+        doorbell: Option<&Doorbell>,
+        due: Option<Instant>,
+        sleeps: bool,
+    ) -> Result<(), PortError> {
         if !self.links.are_live() {
             return Ok(()); // they wait by themselves
         }
         let now = clock::now();
-        let wait = self.engine.next_timeout().map_or(LONGEST_WAIT, |next| next.since(now));
-        self.wait(None, wait.min(LONGEST_WAIT));
+        let next = self.engine.next_timeout().into_iter().chain(due).min();
+        let most = next.map_or(LONGEST_WAIT, |next| next.since(now)).min(LONGEST_WAIT);
+        if sleeps && !most.is_zero() {
+            self.wait(doorbell, most);
+        } else {
+            std::thread::yield_now();
+        }
+        if let Some(doorbell) = doorbell {
+            doorbell.answer();
+        }
         self.engine.handle_timeout(clock::now(), &mut self.app);
         self.links.send_made(&mut self.engine)
     }
 
     /// Sleeps until frames come, the doorbell rings or `most` has passed. Does not, if a port cannot tell that frames come.
     #[cfg(unix)]
-    pub(crate) fn wait(&self, doorbell: Option<&Doorbell>, most: Duration) {
+    fn wait(&self, doorbell: Option<&Doorbell>, most: Duration) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut descriptors = heapless::Vec::<PollFd<'_>, DESCRIPTORS>::new();
         for descriptor in doorbell.and_then(Doorbell::descriptor).into_iter().chain(self.links.descriptors())
@@ -112,7 +125,7 @@ impl<A, P: Port> Worker<A, P> {
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn wait(&self, _doorbell: Option<&Doorbell>, most: Duration) {
+    fn wait(&self, _doorbell: Option<&Doorbell>, most: Duration) {
         std::thread::sleep(most);
     }
 }

@@ -1,6 +1,6 @@
 //! Ports in memory: a capture as the source, a list of frames as the sink.
 
-use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
+use super::{Capabilities, Port, PortError, Received, Statistics};
 use crate::capture::Capture;
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, Instant, Verdict};
@@ -47,7 +47,7 @@ impl Port for MemPort<'_> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false }
+        Capabilities::FILE
     }
 
     fn statistics(&self) -> Statistics {

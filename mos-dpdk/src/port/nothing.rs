@@ -1,6 +1,6 @@
 //! A port without a device: nothing comes in, and what goes out is gone.
 
-use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
+use super::{Capabilities, Port, PortError, Received, Statistics};
 use mos_flow::Frame;
 
 /// The other end of a cable that leads nowhere.
@@ -17,7 +17,7 @@ impl Port for Nothing {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false }
+        Capabilities::FILE
     }
 
     fn statistics(&self) -> Statistics {

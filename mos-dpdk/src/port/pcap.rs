@@ -1,6 +1,6 @@
 //! Ports over capture files: one that reads, one that writes.
 
-use super::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
+use super::{Capabilities, Port, PortError, Received, Statistics};
 use crate::capture::{CaptureError, CaptureReader, CaptureWriter};
 use mos_flow::wire::ethernet::ethertype;
 use mos_flow::{Frame, LinkType, Verdict};
@@ -14,10 +14,6 @@ pub struct PcapSource {
     reader: CaptureReader<File>,
     received: u64,
 }
-
-/// Of files: all that there is, by its own time.
-const FILE: Capabilities =
-    Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false };
 
 impl PcapSource {
     /// A port that reads the capture `path`.
@@ -50,7 +46,7 @@ impl Port for PcapSource {
     }
 
     fn capabilities(&self) -> Capabilities {
-        FILE
+        Capabilities::FILE
     }
 
     fn statistics(&self) -> Statistics {
@@ -130,7 +126,7 @@ impl Port for PcapSink {
     }
 
     fn capabilities(&self) -> Capabilities {
-        FILE
+        Capabilities::FILE
     }
 
     fn statistics(&self) -> Statistics {

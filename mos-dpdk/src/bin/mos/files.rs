@@ -5,7 +5,7 @@ use indicatif::ProgressBar;
 use mos_dpdk::capture::{Capture, CaptureError};
 use mos_dpdk::port::mem::MemPort;
 use mos_dpdk::port::pcap::PcapSource;
-use mos_dpdk::port::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
+use mos_dpdk::port::{Capabilities, Port, PortError, Received, Statistics};
 use mos_flow::Frame;
 use std::path::{Path, PathBuf};
 
@@ -124,7 +124,7 @@ impl Port for Files<'_> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false }
+        Capabilities::FILE
     }
 
     fn statistics(&self) -> Statistics {
