@@ -91,6 +91,8 @@ pub mod stream;
 
 pub mod space;
 
+mod step;
+
 pub mod conn;
 
 pub mod packed;

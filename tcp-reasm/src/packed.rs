@@ -13,9 +13,11 @@
 //! 1. A short form gives back the connection that it was made of, equal in every field.
 
 use crate::conn::{Conn, Reset};
+use crate::segment::Segment;
 use crate::side::{Side, Sides};
 use crate::space::{Offer, Space, Steady};
 use crate::state::State;
+use crate::step::{self, Footing, Terms, is_plain};
 use crate::stream::{Stream, UrgentPolicy};
 use crate::strictness::Strictness;
 use ringbuf_core::window::Window;
@@ -54,7 +56,8 @@ struct PackedSpace {
     flags: u8,
 }
 
-/// Of [`PackedSpace::flags`].
+/// Of [`PackedSpace::flags`]; the first is one of those that are gathered.
+const HAS_ACKED: u8 = 8;
 const HAS_SENT: u8 = 16;
 const HAS_FIN: u8 = 32;
 const URGENT_POLICY: u32 = 6;
@@ -150,6 +153,46 @@ impl PackedConn {
     #[inline]
     pub fn next(&self, side: Side) -> Offset {
         self.sides[side].next()
+    }
+
+    /// As [`Conn::step`] and [`Conn::pass_in_step`] at once. Returns whether the segment was in step, and
+    /// the connection has a short form with it: else nothing has changed.
+    #[inline]
+    pub fn step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+        let before = if cfg!(debug_assertions) { Some(*self) } else { None };
+        let taken = self.try_step(from, segment);
+        if let Some(before) = before.filter(|_| taken) {
+            let window = Window::new(1);
+            let mut long = before.unpack(&window);
+            debug_assert!(long.step(from, segment), "{segment:?} of {from}");
+            long.pass_in_step(!from, segment);
+            debug_assert_eq!(PackedConn::pack(&long, &window), Some(*self));
+        }
+        taken
+    }
+
+    #[inline]
+    fn try_step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+        let lossy = STRICTNESSES[usize::from(self.sides.client.shift >> SHARED & 3)].rules().lossy;
+        let (sender, receiver) = self.sides.pair_mut(from);
+        let steady = sender.steady;
+        if !is_plain(segment) || steady == Steady::No || steady != receiver.steady {
+            return false;
+        }
+        let (Some(mut there), Some(mut back)) = (receiver.footing(), sender.footing()) else { return false };
+        let stamped = steady == Steady::WithTimestamps;
+        let terms = Terms { shift: sender.offer.shift_with(receiver.offer), stamped, lossy };
+        let (widest, next) = (back.widest, receiver.next().0 + u64::from(segment.payload_len));
+        let fits = next >> 48 == 0 && receiver.shift & EARLY == 0;
+        if !fits || !step::follow(&mut back, &mut there, segment, terms) || back.widest != widest {
+            return false; // with a wider window it has to find its shift anew
+        }
+        sender.acked = back.unacked.wrapping_neg().cast_signed();
+        (sender.ahead, sender.snd_nxt, sender.ts_recent) = (back.ahead, back.snd_nxt, back.ts_recent);
+        receiver.acked -= segment.payload_len.cast_signed();
+        (receiver.next, receiver.next_high) = (next as u32, (next >> 32) as u16);
+        receiver.ts_recent = there.ts_recent;
+        true
     }
 
     /// As [`Conn::is_embryonic`].
@@ -250,6 +293,20 @@ impl PackedSpace {
 
     fn next(&self) -> Offset {
         Offset(u64::from(self.next_high) << 32 | u64::from(self.next))
+    }
+
+    /// As that of a `Space`.
+    #[inline]
+    fn footing(&self) -> Option<Footing> {
+        let told = HAS_SENT | HAS_ACKED;
+        (self.acked <= 0 && self.flags & told == told).then(|| Footing {
+            next: self.next().seq(self.base),
+            unacked: self.acked.unsigned_abs(),
+            ahead: self.ahead,
+            widest: u32::from(self.widest) << (self.shift & 15),
+            snd_nxt: self.snd_nxt,
+            ts_recent: self.ts_recent,
+        })
     }
 }
 

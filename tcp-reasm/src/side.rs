@@ -54,6 +54,15 @@ impl<T> Sides<T> {
     pub fn from_fn(mut f: impl FnMut(Side) -> T) -> Self {
         Sides { client: f(Side::Client), server: f(Side::Server) }
     }
+
+    /// The value of `side`, and that of the other one.
+    #[inline]
+    pub const fn pair_mut(&mut self, side: Side) -> (&mut T, &mut T) {
+        match side {
+            Side::Client => (&mut self.client, &mut self.server),
+            Side::Server => (&mut self.server, &mut self.client),
+        }
+    }
 }
 
 impl<T> Index<Side> for Sides<T> {

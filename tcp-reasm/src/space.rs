@@ -111,6 +111,15 @@ impl Offer {
         !self.seen() || self.has(Offer::SACK)
     }
 
+    /// The shift of the side's windows: its own when both offer to scale.
+    #[inline]
+    pub(crate) fn shift_with(self, peer: Offer) -> u8 {
+        match (self.shift(), peer.shift()) {
+            (Some(own), Some(_)) => own,
+            _ => 0,
+        }
+    }
+
     /// The shift of the side's windows when both scale. A SYN that was not seen is taken to offer the largest one.
     fn shift(self) -> Option<u8> {
         if self.seen() { self.has(Offer::SCALE).then_some(self.scale) } else { Some(MAX_WINDOW_SCALE) }
@@ -230,10 +239,7 @@ impl Space {
     /// The shift of this side's windows (RFC 7323, 2.2): its own when both SYNs offer scaling. It is not known when a
     /// SYN was not seen; then windows are taken as large as they can be.
     pub(crate) fn window_shift(&self, peer: &Space) -> u8 {
-        match (self.offer.shift(), peer.offer.shift()) {
-            (Some(own), Some(_)) => own,
-            _ => 0,
-        }
+        self.offer.shift_with(peer.offer)
     }
 
     /// Whether both SYNs offered timestamps.

@@ -1,6 +1,5 @@
 //! Would the receiver take this segment? RFC 9293, 3.10.7, in its order, with RFC 5961 and 7323, as Linux does it.
 
-use super::steady::is_plain;
 use super::{Conn, Reset};
 use crate::anomaly::Anomaly;
 use crate::header::Flags;
@@ -10,6 +9,7 @@ use crate::segment::Segment;
 use crate::side::Side;
 use crate::space::Space;
 use crate::state::State;
+use crate::step::is_plain;
 use crate::stream::{Stream, UrgentPolicy};
 use crate::strictness::Rules;
 use ringbuf_core::SeqNum;

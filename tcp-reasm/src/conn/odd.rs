@@ -2,12 +2,12 @@
 
 use super::Conn;
 use super::check::Case;
-use super::steady::is_plain;
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::header::Flags;
 use crate::options::OptionFaults;
 use crate::segment::Segment;
 use crate::side::Side;
+use crate::step::is_plain;
 use ringbuf_core::SeqNum;
 
 impl Conn {

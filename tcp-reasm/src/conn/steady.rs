@@ -5,16 +5,93 @@
 //! It changes nothing in what comes out: the models, the running kernel and the captures go through it, too.
 
 use super::Conn;
-use crate::header::Flags;
-use crate::report::{Report, Sent};
+use super::check;
+use crate::report::{Report, Sent, Verdict};
 use crate::segment::Segment;
 use crate::side::Side;
-use crate::space::Steady;
-use crate::stream::Buffer;
-use ringbuf_core::Store;
+use crate::space::{Space, Steady};
+use crate::step::{self, Footing, Terms, is_plain};
+use crate::stream::{Buffer, NO_BUFFER};
 use ringbuf_core::overlap::Resolve;
+use ringbuf_core::{Offset, Store};
 
 impl Conn {
+    /// Takes the first steps of the module at once for a segment that is in step: a plain one of an established connection
+    /// that begins where its receiver expects it, fits, acknowledges what was seen, and about which nothing is odd. Returns
+    /// whether it is. If so, its payload, if any, is to be stored with [`Conn::received_in_step`] next; else nothing has
+    /// changed.
+    #[inline]
+    pub fn step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+        let before = if cfg!(debug_assertions) { Some(*self) } else { None };
+        let taken = self.try_step(from, segment);
+        if let Some(before) = before.filter(|_| taken) {
+            self.check_step(before, from, segment);
+        }
+        taken
+    }
+
+    #[inline]
+    fn try_step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+        let steady = self.sides.client.steady;
+        let lossy = self.strictness.rules().lossy;
+        let (sender, receiver) = self.sides.pair_mut(from);
+        if !is_plain(segment) || steady == Steady::No || steady != sender.steady || steady != receiver.steady
+        {
+            return false;
+        }
+        let (Some(mut there), Some(mut back)) = (receiver.footing(), sender.footing()) else { return false };
+        let stamped = steady == Steady::WithTimestamps;
+        let terms = Terms { shift: sender.window_shift(receiver), stamped, lossy };
+        if receiver.stream.holds_early || !step::follow(&mut back, &mut there, segment, terms) {
+            return false;
+        }
+        sender.stream.acked = Offset(sender.stream.next().0 - u64::from(back.unacked));
+        (sender.stream.ahead, sender.stream.widest) = (back.ahead, back.widest);
+        (sender.snd_nxt, sender.ts_recent) = (back.snd_nxt, back.ts_recent);
+        receiver.ts_recent = there.ts_recent;
+        true
+    }
+
+    /// Goes over the payload of a segment that [`Conn::step`] took, of a stream of which nothing is kept.
+    #[inline]
+    pub fn pass_in_step(&mut self, to: Side, segment: &Segment<'_>) {
+        let stream = &mut self.sides[to].stream;
+        if stream.urgent_removed {
+            let _ = self.received_in_step(to, segment, NO_BUFFER);
+        } else if segment.payload_len > 0 {
+            stream.pass_to(stream.next().saturating_add(segment.payload_len.into()));
+        }
+    }
+
+    /// Stores the payload of a segment that [`Conn::step`] took.
+    pub fn received_in_step<S: Store, R: Resolve, const N: usize>(
+        &mut self,
+        to: Side,
+        segment: &Segment<'_>,
+        mut buffer: Option<Buffer<'_, S, R, N>>,
+    ) -> Report {
+        let mut report = Report::default();
+        if segment.payload_len > 0 {
+            (report.data, report.late) = self.sides[to].stream.store(segment, buffer.as_mut());
+            report.in_order = self.sides[to].stream.last_octets(report.data.advanced);
+        }
+        report
+    }
+
+    /// Asserts (debug builds) that a segment that was in step does the same the long way.
+    fn check_step(&self, before: Conn, from: Side, segment: &Segment<'_>) {
+        let (mut long, mut short) = (before, *self);
+        debug_assert_eq!(check::judge(&long, from, segment), Verdict::Accept, "{segment:?} of {from}");
+        let sent = long.sent(from, segment);
+        debug_assert_eq!(sent, Sent { acked: sent.acked, ..Sent::default() });
+        let report = long.received(!from, segment, NO_BUFFER);
+        let mut passed = short;
+        passed.pass_in_step(!from, segment);
+        debug_assert_eq!(report, short.received_in_step(!from, segment, NO_BUFFER));
+        debug_assert_eq!((short, passed), (long, long), "{segment:?} of {from}");
+        debug_assert!(Side::BOTH.into_iter().all(|side| !short.stream(side).may_have_gap()));
+    }
+
     #[inline]
     pub(super) fn is_steady(&self, from: Side, segment: &Segment<'_>) -> bool {
         let stamped = segment.options.timestamps.is_some();
@@ -65,25 +142,27 @@ impl Conn {
         &mut self,
         to: Side,
         segment: &Segment<'_>,
-        mut buffer: Option<Buffer<'_, S, R, N>>,
+        buffer: Option<Buffer<'_, S, R, N>>,
     ) -> Report {
-        let mut report = Report::default();
         self.received_timestamp(to, segment, false);
-        if segment.payload_len > 0 {
-            (report.data, report.late) = self.sides[to].stream.store(segment, buffer.as_mut());
-            report.in_order = self.sides[to].stream.last_octets(report.data.advanced);
-        }
-        report
+        self.received_in_step(to, segment, buffer)
     }
 }
 
-/// ACK, perhaps PSH, no other flag, and no option that says something of its own.
-#[inline]
-pub(super) fn is_plain(segment: &Segment<'_>) -> bool {
-    let o = &segment.options;
-    (segment.flags.0 | Flags::PSH.0) == (Flags::ACK | Flags::PSH).0
-        && segment.urgent == 0
-        && o.faults.is_empty()
-        && o.sack.is_empty()
-        && o.signature.is_none()
+impl Space {
+    /// `None` when it is not that simple: it acknowledged what was not seen, or was not heard to acknowledge or to send
+    /// anything.
+    #[inline]
+    fn footing(&self) -> Option<Footing> {
+        let stream = &self.stream;
+        let unacked = u32::try_from(stream.next().0.checked_sub(stream.acked.0)?).ok()?;
+        (stream.has_acked && self.has_sent).then(|| Footing {
+            next: stream.next().seq(stream.base),
+            unacked,
+            ahead: stream.ahead,
+            widest: stream.widest,
+            snd_nxt: self.snd_nxt,
+            ts_recent: self.ts_recent,
+        })
+    }
 }
