@@ -78,8 +78,11 @@ impl<A, M: Memory> Engine<A, M> {
             let Some(socket) = self.sockets.id_at(index) else { return };
             for (hook, _) in [Hook::None, Hook::Receiver].into_iter().zip(news).filter(|(_, new)| *new || due)
             {
-                let what = Raise::one(hook, Some(side), Event::NewData);
-                let _ = self.raise_at(socket, &what, &mut Sight::of(None), app);
+                // Told at one hook it may have stopped.
+                if self.sockets.at(index).is_some_and(|s| s.wishes[side].events()) {
+                    let what = Raise::one(hook, Some(side), Event::NewData);
+                    let _ = self.raise_at(socket, &what, &mut Sight::of(None), app);
+                }
             }
             // Who read something and waits for what is there already is told of it now. Without progress: after the
             // next burst, or it would be told for ever.
