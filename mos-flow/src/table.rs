@@ -57,18 +57,28 @@ impl Bucket {
     /// The indices whose tag is `tag`.
     #[inline]
     fn matches(&self, tag: u16) -> impl Iterator<Item = (usize, u32)> + '_ {
-        // One octet an entry, so that the comparison becomes one of vectors.
-        let mut equal = [0_u8; 16];
-        for (e, t) in equal.iter_mut().zip(&self.tags) {
-            *e = u8::from(*t == tag);
-        }
-        let mut mask = u128::from_le_bytes(equal);
+        let [a, b, c, d, e, f, g, h, i, j] = self.tags;
+        let [low, middle, high] =
+            [[a, b, c, d], [e, f, g, h], [i, j, EMPTY, EMPTY]].map(|tags| equal_lanes(tags, tag));
+        // A bit for each entry: its lane tells the place in its four, the bit in the lane which four.
+        let mut mask = low >> 15 | middle >> 14 | high >> 13;
         core::iter::from_fn(move || {
-            let at = mask.trailing_zeros() as usize / 8;
-            mask &= mask.wrapping_sub(1);
+            let bit = mask.trailing_zeros() as usize;
+            mask = mask.checked_sub(1)? & mask;
+            let at = bit % 16 * 4 + bit / 16;
             self.indices.get(at).map(|i| (at, *i))
         })
     }
+}
+
+/// The highest bit of each lane of 16 bits that is `tag`. All four are compared at once.
+#[inline]
+fn equal_lanes([a, b, c, d]: [u16; 4], tag: u16) -> u64 {
+    const LOW: u64 = 0x7fff_7fff_7fff_7fff;
+    let tags = u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48;
+    let differ = tags ^ (u64::from(tag) * 0x0001_0001_0001_0001);
+    // No lane carries into the next one.
+    !((differ & LOW).wrapping_add(LOW) | differ | LOW)
 }
 
 /// The table has no room for another entry.

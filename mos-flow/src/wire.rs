@@ -35,6 +35,8 @@ pub(crate) mod network;
 
 mod packet;
 
+mod plain;
+
 mod parse;
 
 mod tunnel;

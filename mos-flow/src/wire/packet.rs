@@ -7,7 +7,7 @@ use super::udp::UdpHeader;
 use tcp_reasm::header::TcpHeader;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// The address family of a packet.
@@ -69,16 +69,19 @@ pub struct Packet {
 
 impl Packet {
     /// The captured IP packet, from its header on.
+    #[inline]
     pub fn ip_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         frame.get(self.ip..self.end).unwrap_or_default()
     }
 
     /// The captured part behind the IP headers.
+    #[inline]
     pub fn segment_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         frame.get(self.transport..self.end).unwrap_or_default()
     }
 
     /// Source and destination address. IPv4 addresses are IPv4-mapped.
+    #[inline]
     pub fn addresses(&self, frame: &[u8]) -> ([u8; 16], [u8; 16]) {
         let ip = self.ip_bytes(frame);
         match self.family {
@@ -89,6 +92,7 @@ impl Packet {
 
     /// Source and destination port of a TCP or UDP packet; 0 when the header is not there, and for fragments: a
     /// second fragment shows none, so the first one must not either.
+    #[inline]
     pub fn ports(&self, frame: &[u8]) -> (u16, u16) {
         match self.segment_bytes(frame) {
             &[a, b, c, d, ..] if self.fragment.is_none() => {
@@ -170,6 +174,7 @@ fn view_mut<T: FromBytes + IntoBytes + KnownLayout + Unaligned>(bytes: &mut [u8]
 }
 
 /// An IPv4 address in the form in which IPv6 maps it, `::ffff:a.b.c.d`.
+#[inline]
 fn mapped(v4: Option<&[u8]>) -> [u8; 16] {
     let mut address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
     if let (Some(low), Some(v4)) = (address.last_chunk_mut::<4>(), v4.and_then(|v| v.first_chunk())) {

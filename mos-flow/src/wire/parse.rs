@@ -5,7 +5,7 @@ use super::ipv6::{FragmentHeader, Ipv6Header, extension_len, next};
 use super::link::LinkType;
 use super::network::{Identity, Kind};
 use super::packet::{Family, Fragment, Packet};
-use super::{VlanStack, checksum, network};
+use super::{VlanStack, checksum, network, plain};
 use crate::hash::KeyedHash;
 use crate::reason::DropReason;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -58,6 +58,15 @@ impl Walker {
     /// The reason for which the frame is not an IP packet that can be followed.
     #[inline]
     pub fn walk(&self, link: LinkType, frame: &[u8]) -> Result<Packet, DropReason> {
+        if link == LinkType::Ethernet
+            && let Some(packet) = plain::packet(frame)
+        {
+            return Ok(packet);
+        }
+        self.walk_all(link, frame)
+    }
+
+    fn walk_all(&self, link: LinkType, frame: &[u8]) -> Result<Packet, DropReason> {
         let mut walk = Walk::new(self, frame);
         let layer = walk.link(link)?;
         let family = walk.reach(layer)?;

@@ -456,3 +456,20 @@ fn headers(v6: bool, more: Option<[u8; 4]>) -> IpHeaders {
     };
     IpHeaders::Ipv6(header, if more.is_some() { extensions } else { Ipv6Extensions::default() })
 }
+
+proptest! {
+    /// Changed, cut and made longer at will: what the short way takes the long one takes alike.
+    #[test]
+    fn the_short_way_finds_what_the_walk_finds(
+        payload in prop::collection::vec(any::<u8>(), 0..40),
+        changes in prop::collection::vec((12_usize..40, any::<u8>()), 0..2),
+        len in 0_usize..110,
+    ) {
+        let mut frame = v4_tcp(&payload);
+        changes.iter().for_each(|(at, octet)| frame[*at] = *octet);
+        frame.resize(if len < 70 { frame.len() } else { len - 14 }, 0);
+        let walked = Walker::default().walk_all(LinkType::Ethernet, &frame);
+        prop_assert!(changes.len() > 0 || frame.len() < 34 || plain::packet(&frame).is_some());
+        prop_assert!(plain::packet(&frame).is_none_or(|found| walked == Ok(found)));
+    }
+}
