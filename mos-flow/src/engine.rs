@@ -122,6 +122,8 @@ mod send;
 
 mod shifted;
 
+mod step;
+
 mod timers;
 
 use crate::alias::Aliases;
@@ -142,7 +144,7 @@ use crate::packet::{Frame, PacketRef, Verdict};
 
 use crate::reason::DropReason;
 use crate::shift::ShiftMap;
-use crate::slab::{Id, Reuse, Slab};
+use crate::slab::{Id, NONE, Reuse, Slab};
 use crate::socket::{FilterSlot, SocketError, SocketId, SocketKind, Sockets};
 use crate::stats::Stats;
 use crate::table::Table;
@@ -222,6 +224,8 @@ struct Prepared {
     hash: u64,
     /// From the low endpoint to the high one.
     ascending: bool,
+    /// The connection that it may belong to, once that was looked for.
+    candidate: u32,
 }
 
 /// A TCP packet on its way through the engine.
@@ -425,10 +429,14 @@ impl<A, M: Memory> Engine<A, M> {
         for frame in frames.iter().filter(own) {
             let _ = prepared.push(self.prepare(frame)); // at most as many as a burst has
         }
-        for p in prepared.iter().flatten() {
-            if let Some(slot) = self.table.candidate(p.hash).and_then(|index| self.flows.slot(index)) {
-                hint::prefetch_all(slot);
+        for p in prepared.iter_mut().flatten() {
+            if let Some(index) = self.table.candidate(p.hash) {
+                p.candidate = index;
+                self.flows.prefetch(index);
             }
+        }
+        if self.flows.are_far_apart() {
+            prepared.iter().flatten().for_each(|p| self.flows.prefetch_live(p.candidate));
         }
         let mut prepared = prepared.iter();
         for frame in frames {
@@ -453,7 +461,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
         let hash = self.hasher.hash(&key);
         self.table.prefetch(hash);
-        Ok(Prepared { packet, key, hash, ascending })
+        Ok(Prepared { packet, key, hash, ascending, candidate: NONE })
     }
 
     fn process(
@@ -564,7 +572,8 @@ impl<A, M: Memory> Engine<A, M> {
 
     fn process_segment(&mut self, passage: &mut Passage<'_, M>, app: &mut A) {
         let p = passage.prepared;
-        match self.lookup(&p.key, p.hash) {
+        match self.flows.with_key(p.candidate, &p.key).or_else(|| self.lookup(&p.key, p.hash)) {
+            Some(id) if self.step(id, passage, app) => {}
             Some(id) => self.on_segment(id, passage, app),
             None => self.admit(passage, app),
         }

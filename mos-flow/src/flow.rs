@@ -18,9 +18,9 @@ use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use crate::time::Instant;
 use core::fmt;
-use ringbuf_core::Offset;
 use ringbuf_core::window::Window;
-use tcp_reasm::{Conn, PackedConn, Side, Sides, State, Timers};
+use ringbuf_core::{Offset, hint};
+use tcp_reasm::{Conn, PackedConn, Segment, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
 
 /// Why a connection ended.
@@ -40,6 +40,9 @@ pub enum EndReason {
     /// Nothing was heard of it for too long.
     TimedOut,
 }
+
+/// Live records that are near enough by themselves: they fit into a cache of the second level. An arbitrary figure.
+const FEW: usize = 256;
 
 /// One connection. Public only so that memory for it can be lent.
 #[derive(Debug)]
@@ -169,6 +172,14 @@ impl Flow {
         was
     }
 
+    /// Whether both sides were heard, its beginning was told, and no socket has stopped.
+    #[inline]
+    pub(crate) fn is_heard_and_watched(&self) -> bool {
+        const SET: u8 = Mark::Announced as u8 | Mark::Answered as u8;
+        const CLEAR: u8 = Mark::Embryonic as u8 | Mark::Stopped as u8;
+        self.marks & (SET | CLEAR) == SET
+    }
+
     /// Whether the octets of the stream that `side` receives are kept.
     pub(crate) fn is_buffered(&self, side: Side) -> bool {
         self.is(Mark::buffered(side))
@@ -223,6 +234,11 @@ impl Live {
     pub(crate) fn readable(&self, side: Side) -> Offset {
         let hidden = side == Side::Server && self.conn.has_undecided_syn_data();
         if hidden { Offset::ZERO } else { self.conn.stream(side).next() }
+    }
+
+    /// Nothing that was left undone has to be looked at with each of its segments.
+    fn is_in_step(&self) -> bool {
+        self.shifts.is_none() && !self.reset && !self.timers.has_holes()
     }
 
     /// Nothing of it needs the long record, whatever may be said of the connection.
@@ -344,10 +360,37 @@ impl<M: Memory> Flows<M> {
         self.flows.id_at(index)
     }
 
-    /// The place of a record, to prefetch it.
+    /// The record at an index, if that is the connection with `key`.
     #[inline]
-    pub(crate) fn slot(&self, index: u32) -> Option<&Slot<Flow>> {
-        self.flows.slot(index)
+    pub(crate) fn with_key(&self, index: u32, key: &FlowKey) -> Option<Id> {
+        self.flows.at(index).filter(|flow| flow.key == *key).and_then(|_| self.flows.id_at(index))
+    }
+
+    /// Indices below this one were in use.
+    pub(crate) fn slots(&self) -> u32 {
+        self.flows.slots()
+    }
+
+    /// Asks for the memory of a record.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(slot) = self.flows.slot(index) {
+            hint::prefetch_all(slot);
+        }
+    }
+
+    /// Whether live records are so many that not all of them are near.
+    #[inline]
+    pub(crate) fn are_far_apart(&self) -> bool {
+        self.live.len() > FEW
+    }
+
+    /// Asks for the memory of the live record of a connection that is awake.
+    #[inline]
+    pub(crate) fn prefetch_live(&self, index: u32) {
+        if let Some(slot) = self.flows.at(index).and_then(|flow| self.live.slot(flow.live)) {
+            hint::prefetch_all(slot);
+        }
     }
 
     /// See [`Slab::next_from`].
@@ -414,6 +457,40 @@ impl<M: Memory> Flows<M> {
         let Ok(live) = self.live.insert(live) else { return false };
         flow.live = live.index();
         true
+    }
+
+    /// Follows a segment in step whose octets nobody keeps. Returns whether it was one.
+    #[inline]
+    pub(crate) fn step_without_octets(
+        &mut self,
+        id: Id,
+        from: Side,
+        segment: &Segment<'_>,
+        now: Instant,
+    ) -> bool {
+        let Some(flow) = self.flows.get_mut(id) else { return false };
+        let Some(live) = self.live.at_mut(flow.live) else {
+            let taken = flow.rest.as_mut().is_some_and(|rest| rest.step(from, segment));
+            if taken {
+                flow.last = now.0.into();
+            }
+            return taken;
+        };
+        let kept = segment.payload_len > 0 && !live.buffers[!from].is_none();
+        if kept || !live.is_in_step() || !live.conn.step(from, segment) {
+            return false;
+        }
+        live.conn.pass_in_step(!from, segment);
+        live.timers.on_segment(now);
+        true
+    }
+
+    /// The live record of a connection that can take a segment in step.
+    pub(crate) fn wake_in_step(&mut self, id: Id) -> Option<&mut Live> {
+        if !self.wake(id, |_| None) {
+            return None;
+        }
+        self.live_mut(id).filter(|live| live.is_in_step())
     }
 
     /// The next connections that may be able to go to rest, round and round: each call goes on where the last one ended.

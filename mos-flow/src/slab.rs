@@ -212,6 +212,11 @@ impl<T, M: Memory> Slab<T, M> {
         slot.value().map(|_| Id { index, generation: slot.generation })
     }
 
+    /// Slots that were ever occupied: indices are below.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(NONE)
+    }
+
     /// The slot at an index, to prefetch it.
     #[inline]
     pub fn slot(&self, index: u32) -> Option<&Slot<T>> {

@@ -10,6 +10,7 @@ use crate::key::FlowKey;
 use crate::memory::Memory;
 use crate::packet::{Frame, Verdict};
 use crate::reason::DropReason;
+use crate::slab::NONE;
 use crate::wire::{LinkType, Packet, checksum};
 
 impl<A, M: Memory> Engine<A, M> {
@@ -53,7 +54,8 @@ impl<A, M: Memory> Engine<A, M> {
             return self.on_fragment(&frame, &packet, app);
         }
         let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
-        let prepared = Prepared { packet, key, hash: self.hasher.hash(&key), ascending };
+        let hash = self.hasher.hash(&key);
+        let prepared = Prepared { packet, key, hash, ascending, candidate: NONE };
         // The fragments have gone their ways: nothing can be changed, so nothing is.
         self.follow(&frame, &prepared, (Verdict::Forward, false), &mut None, app)
     }

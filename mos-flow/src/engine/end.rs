@@ -13,13 +13,11 @@ impl<A, M: Memory> Engine<A, M> {
     /// Ends every connection, in the order of their slots, with [`EndReason::Shutdown`]. The engine can go on.
     pub fn shutdown(&mut self, app: &mut A) {
         self.announce(app);
-        let mut index = 0;
-        while self.flows.slot(index).is_some() {
+        for index in 0..self.flows.slots() {
             if let Some(id) = self.flows.id_at(index) {
                 self.end(id, EndReason::Shutdown, Side::Client, app);
                 self.forget(id);
             }
-            index += 1;
         }
     }
 

@@ -25,18 +25,26 @@ impl<A, M: Memory> Engine<A, M> {
         with.unwrap_or_else(|| conn.arriving::<Flat<[u8; 0]>, 0>(to, segment, None))
     }
 
-    pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
+    /// Gives a segment to its receiver. What is `in_step` has gone through all but its octets.
+    pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>, in_step: bool) -> Report {
         let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
         let (conn, policy) = (&mut live.conn, flow.overlap[to]);
         let record = live.buffers[to];
-        if let Some(report) = self.buffers.with(record, policy, |b| conn.received(to, segment, Some(b))) {
+        let kept = self.buffers.with(record, policy, |b| match in_step {
+            true => conn.received_in_step(to, segment, Some(b)),
+            false => conn.received(to, segment, Some(b)),
+        });
+        if let Some(report) = kept {
             if policy.has_queue() && !conn.stream(to).holds_early() {
                 self.buffers.close_queue(record);
             }
             return report;
         }
         let next = conn.stream(to).rcv_nxt();
-        let mut report = conn.received(to, segment, NO_BUFFER);
+        let mut report = match in_step {
+            true => conn.received_in_step(to, segment, NO_BUFFER),
+            false => conn.received(to, segment, NO_BUFFER),
+        };
         if flow.is_buffered(to) && segment.payload_len > 0 {
             // There was no record for them: their place in the stream is known, the octets are not.
             let end = conn.stream(to).position(segment.data_seq()) + i64::from(segment.payload_len);

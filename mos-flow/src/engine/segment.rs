@@ -178,7 +178,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (to, segment) = (!from, passage.segment);
         let lends = self.can_lend(id, to, sent, segment);
         let arrival = if lends { Arrival::default() } else { self.before_store(id, from, passage, app) };
-        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment) };
+        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment, false) };
         self.account(id, to, &arrival, &report);
         if report.fin {
             self.hurry(id, to, Offset(u64::MAX));
@@ -267,7 +267,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    fn account(&mut self, id: Id, to: Side, arrival: &Arrival, report: &Report) {
+    pub(super) fn account(&mut self, id: Id, to: Side, arrival: &Arrival, report: &Report) {
         let data = &report.data;
         if data.fresh > 0 {
             let undecided = to == Side::Server
@@ -294,7 +294,14 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.conflicts += u64::from(arrival.conflict.is_some());
     }
 
-    fn after_store(&mut self, id: Id, to: Side, report: &Report, view: PacketRef<'_>, app: &mut A) {
+    pub(super) fn after_store(
+        &mut self,
+        id: Id,
+        to: Side,
+        report: &Report,
+        view: PacketRef<'_>,
+        app: &mut A,
+    ) {
         if let Some(refusal) = report.data.refusal {
             let octets = report.data.refused;
             let trouble = match refusal {
@@ -320,7 +327,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {
+    pub(super) fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         live.pinned = false;
         let (is_over, was_reset) = (live.conn.is_over(), live.reset);
