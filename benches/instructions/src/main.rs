@@ -3,6 +3,9 @@
 //! Without arguments each path of `benches/instructions/budgets.txt` is counted and compared with its budget; the exit status
 //! is 1 when one is exceeded. `instructions PATH COUNT` runs a path that often, for a look with callgrind.
 
+mod engine;
+
+use engine::Reader;
 use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
 use ringbuf_core::overlap::{BySystem, Linux, Resolve, System};
 use ringbuf_core::store::Flat;
@@ -34,6 +37,14 @@ const PATHS: &[(&str, Path)] = &[
     ("tcp_pure_ack", tcp_pure_ack),
     ("tcp_handshake", tcp_handshake),
     ("tcp_pack", tcp_pack),
+    ("engine_ack", |count| engine::segments(count, 1, 0, Reader::None)),
+    ("engine_flows", |count| engine::segments(count, 1, SEGMENT, Reader::None)),
+    ("engine_flows_many", |count| engine::many(count, 6, Reader::None)),
+    ("engine_ring", |count| engine::segments(count, 1, SEGMENT, Reader::Ring)),
+    ("engine_ring_many", |count| engine::many(count, 6, Reader::Ring)),
+    ("engine_packet", |count| engine::segments(count, 1, SEGMENT, Reader::Packet)),
+    ("engine_packet_many", |count| engine::many(count, 6, Reader::Packet)),
+    ("engine_connection", engine::connections),
 ];
 
 /// Written in order and read by slice.
@@ -197,7 +208,11 @@ fn tcp_pack(count: u64) {
 fn count(path: &str, count: u64) -> Result<u64, String> {
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    if path.starts_with("engine_") {
+        valgrind.args(["--collect-atstart=no", "--toggle-collect=counted"]);
+    }
+    valgrind.arg(program);
     let output = valgrind.arg(path).arg(count.to_string()).output().map_err(|e| format!("valgrind: {e}"))?;
     let told = String::from_utf8_lossy(&output.stderr);
     let collected = told.lines().find_map(|line| line.split_once("Collected :")).map(|(_, n)| n.trim());
