@@ -1,4 +1,7 @@
-//! Synthetic traffic: frames of scripted TCP exchanges, with right lengths and checksums. For tests and benches.
+//! Synthetic traffic: frames of scripted TCP exchanges, with right lengths and checksums, and of many connections
+//! ([`traffic`]). For tests and benches.
+
+pub mod traffic;
 
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EthernetHeader, ethertype};
