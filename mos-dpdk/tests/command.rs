@@ -2,6 +2,9 @@
 //! shared collection where it is there, and over input that is no capture.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // failing is what a test is for
 
+#[path = "command/generate.rs"]
+mod generate;
+
 #[path = "command/workers.rs"]
 mod workers;
 

@@ -10,6 +10,8 @@ mod files;
 
 mod forward;
 
+mod r#gen;
+
 mod live;
 
 mod metrics;
@@ -53,6 +55,8 @@ enum Command {
     Peek(peek::Args),
     /// Measure the engine on a capture held in memory.
     Bench(bench::Args),
+    /// Make the traffic that the stack is measured on.
+    Gen(r#gen::Args),
     /// Watch the connections of interfaces.
     Monitor(Box<monitor::Args>),
     /// Stand between interfaces: what comes by one leaves by the other.
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Events(args) => events::run(&args),
         Command::Peek(args) => peek::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Gen(args) => r#gen::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Forward(args) => forward::run(&args),
     };
