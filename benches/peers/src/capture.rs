@@ -2,7 +2,7 @@
 
 use crate::wire::{self, ACK, FIN, RST, SYN, Segment};
 use mos_dpdk::capture::CaptureWriter;
-use mos_flow::testing::traffic::{Plan, Traffic, Truth};
+use mos_flow::testing::traffic::{Kind, Plan, Traffic, Truth};
 use mos_flow::{Frame, Instant, Side};
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -22,6 +22,8 @@ pub(crate) struct Capture {
     octets: Vec<u8>,
     index: Vec<Entry>,
     begin: Instant,
+    /// Frames before those that are timed, their octets, and the time of the last one.
+    opening: (usize, usize, Instant),
     pub(crate) truth: Truth,
     /// The most connections that are open at once.
     pub(crate) at_once: usize,
@@ -33,7 +35,11 @@ impl Capture {
         let (mut octets, mut index, mut frame) = (Vec::new(), Vec::new(), Vec::new());
         let mut open = Open { state: vec![0; traffic.truth().flows() as usize], ..Open::default() };
         let (truth, mut begin, mut last) = (traffic.truth(), None, Instant(0));
+        let (opening, mut opened) = (opening(plan), None);
         while let Some(time) = traffic.next_into(&mut frame) {
+            if index.len() == opening {
+                opened = Some((opening, octets.len(), last));
+            }
             last = if begin.is_none() { time } else { last };
             begin.get_or_insert(time);
             let microseconds = u32::try_from(time.0.saturating_sub(last.0)).unwrap_or(u32::MAX);
@@ -44,7 +50,9 @@ impl Capture {
                 open.on_segment(&truth, &segment);
             }
         }
-        Capture { octets, index, begin: begin.unwrap_or_default(), truth, at_once: open.most }
+        let begin = begin.unwrap_or_default();
+        let opening = opened.filter(|_| opening > 0).unwrap_or((0, 0, begin));
+        Capture { octets, index, begin, opening, truth, at_once: open.most }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -60,6 +68,20 @@ impl Capture {
         Frames { octets: &self.octets, index: self.index.iter(), time: self.begin }
     }
 
+    /// How many frames are timed.
+    pub(crate) fn timed_len(&self) -> usize {
+        self.len() - self.opening.0
+    }
+
+    /// The frames that are not timed, and those that are.
+    pub(crate) fn parts(&self) -> (Frames<'_>, Frames<'_>) {
+        let (frames, octets, time) = self.opening;
+        let ((octets, timed_octets), (index, timed)) =
+            (self.octets.split_at(octets), self.index.split_at(frames));
+        let opening = Frames { octets, index: index.iter(), time: self.begin };
+        (opening, Frames { octets: timed_octets, index: timed.iter(), time })
+    }
+
     /// As a file that captures are read from.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut writer = CaptureWriter::new(BufWriter::new(File::create(path)?));
@@ -68,6 +90,12 @@ impl Capture {
         }
         writer.flush()
     }
+}
+
+/// How many frames come before those that are timed. The connections of `small` stay open: only what they carry is timed.
+fn opening(plan: &Plan) -> usize {
+    const HANDSHAKE: usize = 3;
+    if plan.kind == Kind::Small { HANDSHAKE * plan.flows as usize } else { 0 }
 }
 
 /// The frames of a capture in order.

@@ -30,7 +30,7 @@ const TRAFFIC: [&str; 7] = ["bulk", "messy0", "messy", "short", "small", "small-
 /// What is only about the number of connections begins with this.
 const ABOUT_SIZE: &str = "small-";
 /// Of the sizes, with `quick`.
-const QUICK: f64 = 0.02;
+const QUICK: f64 = 0.005;
 /// Those with many connections would still take a while.
 const QUICK_TRAFFIC: [&str; 5] = ["bulk", "messy0", "messy", "short", "small"];
 

@@ -124,15 +124,14 @@ pub(crate) fn measure(job: &Job, plan: &Plan) -> std::result::Result<Results, St
             Err(why) => failed.push((row, format!("`{}`: {why}", row.name))),
         }
     }
-    time(&mut entries, job.rounds)?;
-    let packets = capture.len();
+    time(&mut entries, capture, job.rounds)?;
     Ok(Results {
         traffic: job.traffic.clone(),
-        packets,
+        packets: capture.len(),
         octets: capture.octets(),
         connections: capture.truth.flows(),
         at_once: capture.at_once,
-        rows: entries.into_iter().map(|entry| entry.result(packets)).collect(),
+        rows: entries.into_iter().map(|entry| entry.result(capture)).collect(),
         failed,
     })
 }
@@ -153,12 +152,12 @@ struct Took {
 }
 
 /// Each row once, then all again, and in every round another one goes first. The round before the first warms up.
-fn time(entries: &mut [Entry], rounds: usize) -> std::result::Result<(), String> {
+fn time(entries: &mut [Entry], capture: &'static Capture, rounds: usize) -> std::result::Result<(), String> {
     for round in 0..=rounds {
         for place in 0..entries.len() {
             let at = (place + round) % entries.len();
             let Some(entry) = entries.get_mut(at) else { continue };
-            let took = entry.run().map_err(|why| format!("{}: {why}", entry.row.name))?;
+            let took = entry.run(capture).map_err(|why| format!("{}: {why}", entry.row.name))?;
             if round > 0 {
                 entry.rounds.push(took);
             }
@@ -168,12 +167,16 @@ fn time(entries: &mut [Entry], rounds: usize) -> std::result::Result<(), String>
 }
 
 impl Entry {
-    fn run(&mut self) -> std::result::Result<Took, String> {
+    fn run(&mut self, capture: &'static Capture) -> std::result::Result<Took, String> {
         self.subject.begin()?;
         Counting::take();
+        let (opening, timed) = capture.parts();
+        if !self.row.from_file {
+            self.subject.run(opening);
+        }
         let clock = self.subject.clock();
         let (wall, processor) = (std::time::Instant::now(), spent(clock));
-        self.subject.run();
+        self.subject.run(timed);
         let took = Took { processor: spent(clock) - processor, wall: wall.elapsed() };
         self.subject.finish();
         let octets = Counting::take();
@@ -183,7 +186,8 @@ impl Entry {
         Ok(took)
     }
 
-    fn result(self, packets: usize) -> Result {
+    fn result(self, capture: &Capture) -> Result {
+        let packets = if self.row.from_file { capture.len() } else { capture.timed_len() };
         let of = |time: fn(&Took) -> Duration| {
             let mut times: Vec<Duration> = self.rounds.iter().map(time).collect();
             times.sort_unstable();
@@ -231,12 +235,12 @@ pub(crate) fn tell(job: &Job, plan: &Plan) -> std::result::Result<Told, String> 
     let input = Input { capture, files: files.as_ref().map(Files::paths) };
     give_memory_back();
     let before = forget_peak().and_then(|()| memory("VmRSS:"));
-    once(make(input, Purpose::Count)?)?;
+    once(make(input, Purpose::Count)?, capture)?;
     let after = memory("VmHWM:");
     let peak = before.zip(after).ok_or("the kernel tells no memory in /proc/self/status")?;
     let outcome = if row.reads {
         Checking::begin(capture);
-        once(make(input, Purpose::Check)?)?;
+        once(make(input, Purpose::Check)?, capture)?;
         Some(Checking::end(capture))
     } else {
         None
@@ -244,9 +248,9 @@ pub(crate) fn tell(job: &Job, plan: &Plan) -> std::result::Result<Told, String> 
     Ok(Told { peak: peak.1.saturating_sub(peak.0), outcome })
 }
 
-fn once(mut subject: Box<dyn Subject>) -> std::result::Result<(), String> {
+fn once(mut subject: Box<dyn Subject>, capture: &'static Capture) -> std::result::Result<(), String> {
     subject.begin()?;
-    subject.run();
+    subject.run(capture.frames());
     subject.finish();
     Ok(())
 }

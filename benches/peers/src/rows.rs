@@ -14,7 +14,7 @@ mod smoltcp;
 #[cfg(tins)]
 mod tins;
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Frames};
 use mos_flow::Sides;
 use rustix::time::ClockId;
 use std::fmt;
@@ -53,8 +53,9 @@ pub(crate) trait Subject {
         Ok(())
     }
 
-    /// All packets. This alone is timed.
-    fn run(&mut self);
+    /// More packets. This alone is timed, but for those that open the connections of `small`; not from a file, which comes
+    /// at once.
+    fn run(&mut self, frames: Frames<'static>);
 
     /// What is due at the end, after each run.
     fn finish(&mut self) {}
@@ -216,7 +217,9 @@ mod tests {
                 for run in 0..2 {
                     Checking::begin(capture);
                     subject.begin().unwrap();
-                    subject.run();
+                    let (opening, timed) = capture.parts();
+                    subject.run(opening);
+                    subject.run(timed);
                     subject.finish();
                     let outcome = Checking::end(capture);
                     assert!(outcome.is_right(), "{kind}, {}, run {run}: {outcome}", row.name);

@@ -1,6 +1,7 @@
 //! This stack through its C interface. It reads captures from files: its time is that of the row `file`, and more.
 
 use super::{Deliver, Input, Purpose, Row, Subject, deliver_for};
+use crate::capture::Frames;
 use crate::sink::Counting;
 use rustix::time::ClockId;
 use std::ffi::{CString, c_char, c_int};
@@ -58,7 +59,7 @@ impl Subject for ThroughC {
         if begun == 0 { Ok(()) } else { Err("the monitor in C could not begin".to_owned()) }
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, _: Frames<'static>) {
         mos_monitor_run();
     }
 

@@ -1,6 +1,7 @@
 //! Floors: the least that is done with every packet. They keep no states, order nothing, and check nothing but lengths.
 
 use super::{Input, Purpose, Row, Subject};
+use crate::capture::Frames;
 use crate::wire::{self, Key};
 use hashbrown::HashMap;
 use mos_dpdk::port::pcap::PcapSource;
@@ -9,18 +10,18 @@ use std::hint::black_box;
 use std::path::Path;
 
 pub(super) const ROWS: [Row; 5] = [
-    Row::floor("parse", "headers read", |input, _| Ok(Box::new(Floor::<false, false>::new(input)))),
-    Row::floor("parse-copy", "and the payload copied to a buffer in the cache", |input, _| {
-        Ok(Box::new(Floor::<false, true>::new(input)))
+    Row::floor("parse", "headers read", |_, _| Ok(Box::new(Floor::<false, false>::new()))),
+    Row::floor("parse-copy", "and the payload copied to a buffer in the cache", |_, _| {
+        Ok(Box::new(Floor::<false, true>::new()))
     }),
     Row {
         scales: true,
-        ..Row::floor("lookup", "headers read, and the connection found in hashbrown's map", |input, _| {
-            Ok(Box::new(Floor::<true, false>::new(input)))
+        ..Row::floor("lookup", "headers read, and the connection found in hashbrown's map", |_, _| {
+            Ok(Box::new(Floor::<true, false>::new()))
         })
     },
-    Row::floor("lookup-copy", "and the payload copied to a buffer in the cache", |input, _| {
-        Ok(Box::new(Floor::<true, true>::new(input)))
+    Row::floor("lookup-copy", "and the payload copied to a buffer in the cache", |_, _| {
+        Ok(Box::new(Floor::<true, true>::new()))
     }),
     Row {
         from_file: true,
@@ -33,15 +34,14 @@ const BUFFER: usize = (32 << 10) + JUMBO;
 const JUMBO: usize = 64 << 10;
 
 struct Floor<const LOOKUP: bool, const COPY: bool> {
-    input: Input,
     /// Octets of each connection.
     flows: HashMap<Key, u64>,
     buffer: Vec<u8>,
 }
 
 impl<const LOOKUP: bool, const COPY: bool> Floor<LOOKUP, COPY> {
-    fn new(input: Input) -> Self {
-        Floor { input, flows: HashMap::new(), buffer: vec![0; BUFFER] }
+    fn new() -> Self {
+        Floor { flows: HashMap::new(), buffer: vec![0; BUFFER] }
     }
 }
 
@@ -51,9 +51,9 @@ impl<const LOOKUP: bool, const COPY: bool> Subject for Floor<LOOKUP, COPY> {
         Ok(())
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, frames: Frames<'static>) {
         let (mut octets, mut numbers, mut at) = (0, 0_u32, 0);
-        for (_, frame) in self.input.capture.frames() {
+        for (_, frame) in frames {
             let Some(segment) = wire::parse(frame) else { continue };
             let len = segment.payload.len();
             if LOOKUP {
@@ -87,7 +87,7 @@ impl Subject for Reading {
         Ok(())
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, _: Frames<'static>) {
         if let Some(source) = &mut self.source {
             while matches!(source.receive(&mut |frames| _ = black_box(frames)), Ok(Received::Frames(_))) {}
         }

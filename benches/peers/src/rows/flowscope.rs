@@ -1,6 +1,7 @@
 //! flowscope: its flow table alone, and its session driver, which hands octets in order to a parser for each connection.
 
 use super::{Input, Purpose, Row, Subject};
+use crate::capture::Frames;
 use crate::sink::{Checking, Counting, Sink};
 use flowscope::extract::{FiveTuple, FiveTupleKey};
 use flowscope::session::{GapResponse, SessionDriver, SessionEvent, SessionParser, SessionParserFactory};
@@ -48,9 +49,9 @@ impl Subject for Flows {
         Ok(())
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, frames: Frames<'static>) {
         let Some(tracker) = &mut self.tracker else { return };
-        for (time, frame) in self.input.capture.frames() {
+        for (time, frame) in frames {
             black_box(tracker.track(view(time, frame)));
         }
     }
@@ -76,9 +77,9 @@ impl<S: Sink> Subject for Session<S> {
         Ok(())
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, frames: Frames<'static>) {
         let Some(driver) = &mut self.driver else { return };
-        for (time, frame) in self.input.capture.frames() {
+        for (time, frame) in frames {
             driver.track_into(view(time, frame), &mut self.events);
             self.events.clear();
         }

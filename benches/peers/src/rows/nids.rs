@@ -1,6 +1,7 @@
 //! libnids: one state for the whole process, and IPv4 alone.
 
 use super::{Deliver, Input, Purpose, Row, Subject, deliver_for};
+use crate::capture::Frames;
 use crate::sink::Counting;
 use std::ffi::c_int;
 
@@ -39,8 +40,8 @@ impl Subject for Nids {
         if begun == 0 { Ok(()) } else { Err("libnids could not begin".to_owned()) }
     }
 
-    fn run(&mut self) {
-        for (time, frame) in self.input.capture.frames() {
+    fn run(&mut self, frames: Frames<'static>) {
+        for (time, frame) in frames {
             // SAFETY: as many octets as it says, which libnids reads before it returns. It changes packets only to cut them
             // where their IP header says that they are longer than they are, which those of this traffic are not.
             unsafe { nids_monitor_packet(frame.as_ptr(), frame.len() as u32, time.0) };

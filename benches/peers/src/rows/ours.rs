@@ -1,6 +1,7 @@
 //! This stack: both ends' states in all rows, and rings and readers as they say.
 
 use super::{Input, Purpose, Row, Subject};
+use crate::capture::Frames;
 use crate::sink::{Checking, Counting, Sink};
 use mos_flow::engine::BURST;
 use mos_flow::{
@@ -56,7 +57,6 @@ struct App {
 }
 
 struct Ours {
-    input: Input,
     engine: Engine<App>,
     app: App,
     /// How far the clock is moved on, so that time never goes back between runs.
@@ -71,7 +71,7 @@ fn make(input: Input, purpose: Purpose, reader: Reader) -> Result<Box<dyn Subjec
     };
     listen(&mut engine, reader).map_err(|e| e.to_string())?;
     let app = App { buffer: vec![0; RING as usize].into() };
-    Ok(Box::new(Ours { input, engine, app, shift: 0 }))
+    Ok(Box::new(Ours { engine, app, shift: 0 }))
 }
 
 fn config(input: Input, reader: Reader) -> Config {
@@ -148,8 +148,7 @@ fn lend<S: Sink>(ctx: &mut Context<'_, App>) {
 }
 
 impl Subject for Ours {
-    fn run(&mut self) {
-        let mut frames = self.input.capture.frames();
+    fn run(&mut self, mut frames: Frames<'static>) {
         let mut burst = [Frame::ethernet(Instant(0), &[]); BURST];
         loop {
             let mut n = 0;

@@ -1,6 +1,7 @@
 //! protolens, behind a hash map: it has none. It hands over packets in order, and its user cuts off what it had before.
 
-use super::{Input, Purpose, Row, Subject};
+use super::{Purpose, Row, Subject};
+use crate::capture::Frames;
 use crate::sink::{Checking, Counting, Sink};
 use crate::wire::{self, ACK, FIN, Key, SYN, Segment};
 use hashbrown::HashMap;
@@ -11,10 +12,10 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-pub(super) const ROWS: [Row; 1] = [Row::peer("protolens", "every octet in order", |input, purpose| {
+pub(super) const ROWS: [Row; 1] = [Row::peer("protolens", "every octet in order", |_, purpose| {
     Ok(match purpose {
-        Purpose::Count => Box::new(Lens::<Counting>::new(input)),
-        Purpose::Check => Box::new(Lens::<Checking>::new(input)),
+        Purpose::Count => Box::new(Lens::<Counting>::new()),
+        Purpose::Check => Box::new(Lens::<Checking>::new()),
     })
 })];
 
@@ -113,7 +114,6 @@ struct Flow {
 }
 
 struct Lens<S> {
-    input: Input,
     lens: Prolens<Passing>,
     flows: HashMap<Key, Flow>,
     streams: Rc<RefCell<Streams>>,
@@ -121,12 +121,12 @@ struct Lens<S> {
 }
 
 impl<S: Sink> Lens<S> {
-    fn new(input: Input) -> Self {
+    fn new() -> Self {
         let streams = Rc::<RefCell<Streams>>::default();
         let mut lens = Prolens::default();
         let told = Rc::clone(&streams);
         lens.set_cb_ord_pkt(move |packet: Passing, _, _| told.borrow_mut().on_packet::<S>(&packet));
-        Lens { input, lens, flows: HashMap::new(), streams, sink: PhantomData }
+        Lens { lens, flows: HashMap::new(), streams, sink: PhantomData }
     }
 
     fn on_segment(&mut self, segment: Segment<'static>) {
@@ -168,8 +168,8 @@ impl<S: Sink> Lens<S> {
 }
 
 impl<S: Sink> Subject for Lens<S> {
-    fn run(&mut self) {
-        for (_, frame) in self.input.capture.frames() {
+    fn run(&mut self, frames: Frames<'static>) {
+        for (_, frame) in frames {
             if let Some(segment) = wire::parse(frame) {
                 self.on_segment(segment);
             }

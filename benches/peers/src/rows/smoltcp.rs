@@ -1,6 +1,7 @@
 //! What smoltcp keeps streams in, a ring and an assembler for each, behind a hash map.
 
 use super::{Input, Purpose, Row, Subject};
+use crate::capture::Frames;
 use crate::sink::{Checking, Counting, Sink};
 use crate::wire::{self, FIN, Key, SYN, Segment};
 use hashbrown::HashMap;
@@ -49,7 +50,6 @@ struct Flow {
 }
 
 struct Storage<S> {
-    input: Input,
     flows: HashMap<Key, Flow>,
     /// Those that are free.
     rings: Vec<Ring>,
@@ -61,7 +61,7 @@ impl<S: Sink> Storage<S> {
         // In one piece, of which the kernel gives what is touched.
         let memory = vec![0; 2 * input.connections() * RING].leak();
         let rings = memory.chunks_exact_mut(RING).map(Ring::new).collect();
-        Storage { input, flows: HashMap::new(), rings, sink: PhantomData }
+        Storage { flows: HashMap::new(), rings, sink: PhantomData }
     }
 
     fn on_segment(&mut self, segment: &Segment<'_>) {
@@ -84,8 +84,18 @@ impl<S: Sink> Storage<S> {
         if flow.streams.iter().all(Stream::is_over)
             && let Some(flow) = self.flows.remove(&key)
         {
-            self.rings.extend(flow.streams.into_iter().filter_map(|stream| stream.ring));
+            flow.free(&mut self.rings);
         }
+    }
+}
+
+impl Flow {
+    /// Rings begin anew at the memory that was touched before.
+    fn free(self, rings: &mut Vec<Ring>) {
+        rings.extend(self.streams.into_iter().filter_map(|stream| stream.ring).map(|mut ring| {
+            ring.clear();
+            ring
+        }));
     }
 }
 
@@ -115,8 +125,8 @@ impl Stream {
 }
 
 impl<S: Sink> Subject for Storage<S> {
-    fn run(&mut self) {
-        for (_, frame) in self.input.capture.frames() {
+    fn run(&mut self, frames: Frames<'static>) {
+        for (_, frame) in frames {
             if let Some(segment) = wire::parse(frame) {
                 self.on_segment(&segment);
             }
@@ -125,10 +135,7 @@ impl<S: Sink> Subject for Storage<S> {
 
     fn finish(&mut self) {
         for (_, flow) in self.flows.drain() {
-            self.rings.extend(flow.streams.into_iter().filter_map(|stream| stream.ring));
-        }
-        for ring in &mut self.rings {
-            ring.clear();
+            flow.free(&mut self.rings);
         }
     }
 }

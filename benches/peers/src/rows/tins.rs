@@ -1,11 +1,12 @@
 //! libtins: an object for each packet.
 
-use super::{Deliver, Input, Purpose, Row, Subject, deliver_for};
+use super::{Deliver, Purpose, Row, Subject, deliver_for};
+use crate::capture::Frames;
 use crate::sink::Counting;
 use std::ptr;
 
-pub(super) const ROWS: [Row; 1] = [Row::peer("libtins", "every octet in order", |input, purpose| {
-    Ok(Box::new(Tins { input, purpose, monitor: ptr::null_mut() }))
+pub(super) const ROWS: [Row; 1] = [Row::peer("libtins", "every octet in order", |_, purpose| {
+    Ok(Box::new(Tins { purpose, monitor: ptr::null_mut() }))
 })];
 
 /// `struct monitor` of `c/tins.cpp`.
@@ -18,7 +19,6 @@ unsafe extern "C" {
 }
 
 struct Tins {
-    input: Input,
     purpose: Purpose,
     /// Between `begin` and `finish`.
     monitor: *mut Monitor,
@@ -30,8 +30,8 @@ impl Subject for Tins {
         Ok(())
     }
 
-    fn run(&mut self) {
-        for (_, frame) in self.input.capture.frames() {
+    fn run(&mut self, frames: Frames<'static>) {
+        for (_, frame) in frames {
             // SAFETY: made by `begin`, which comes before, and as many octets as it says, which are only read.
             unsafe { tins_monitor_packet(self.monitor, frame.as_ptr(), frame.len() as u32) };
         }
