@@ -4,7 +4,7 @@ use crate::measure::{Result, Results};
 use crate::rows::{self, Group};
 use std::fs;
 
-/// How far the two clocks may be apart.
+/// How much longer the wall's clock may go on.
 const APART: f64 = 0.05;
 
 /// The machine, and what was found on it.
@@ -48,8 +48,7 @@ pub(crate) fn table(results: &Results) {
 }
 
 fn notes(results: &Results) {
-    let apart: Vec<String> =
-        results.rows.iter().filter(|result| result.wall.abs() > APART).map(apart).collect();
+    let apart: Vec<String> = results.rows.iter().filter(|result| result.wall > APART).map(apart).collect();
     if !apart.is_empty() {
         println!(
             "\nMore time passed than the processor spent on them, since it had to do besides: {}.",

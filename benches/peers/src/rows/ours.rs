@@ -152,7 +152,8 @@ impl Subject for Ours {
         let mut burst = [Frame::ethernet(Instant(0), &[]); BURST];
         loop {
             let mut n = 0;
-            for (place, (time, data)) in burst.iter_mut().zip(&mut frames) {
+            for place in &mut burst {
+                let Some((time, data)) = frames.next() else { break };
                 *place = Frame::ethernet(Instant(time.0 + self.shift), data);
                 n += 1;
             }
