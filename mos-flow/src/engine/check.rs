@@ -30,12 +30,10 @@ impl<A, M: Memory> Engine<A, M> {
     /// When something does not hold.
     pub(crate) fn check(&self) {
         let mut count = Count { sockets: self.sockets.snapshot().len(), ..Count::default() };
-        let mut index = 0;
-        while self.flows.slot(index).is_some() {
+        for index in 0..self.flows.slots() {
             if let Some(flow) = self.flows.at(index) {
                 self.check_flow(index, flow, &mut count);
             }
-            index += 1;
         }
         let counted = Count {
             flows: self.flows.len(),
