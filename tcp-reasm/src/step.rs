@@ -42,7 +42,7 @@ const NEAR: u32 = 1 << 31;
 
 /// Follows a plain segment on both sides, if it is in step, but for the octets: `receiver.next` does not move. Otherwise nothing
 /// changes.
-#[inline]
+#[inline(always)] // both sides stay in registers
 pub(crate) fn follow(
     sender: &mut Footing,
     receiver: &mut Footing,

@@ -1,11 +1,12 @@
 //! Octets that readers look at where they lie in the packet: what is in order and was read by all when its handlers
 //! return is never copied.
 
+use super::raise::Raise;
 use super::{Engine, Passage};
 use crate::buffers::Lending;
 use crate::config::Retention;
 use crate::context::Trouble;
-use crate::event::{Event, Hook};
+use crate::event::{Event, EventSet, Hook};
 use crate::memory::Memory;
 use crate::slab::Id;
 use crate::socket::Socket;
@@ -16,22 +17,27 @@ impl<A, M: Memory> Engine<A, M> {
     /// Whether the octets of a segment may be lent instead of stored: they are the next in order, nothing is held of the
     /// stream, and whoever reads it looks when a segment comes.
     pub(super) fn can_lend(&self, id: Id, to: Side, sent: &Sent, segment: &Segment<'_>) -> bool {
-        let whole = segment.payload_len > 0 && segment.captured().len() == segment.payload_len as usize;
         let odd = sent.left_out || segment.flags.any(Flags::SYN | Flags::RST | Flags::URG);
-        if self.config.retention != Retention::Unread || !whole || odd {
-            return false;
-        }
-        let Some((flow, live)) = self.flows.both(id) else { return false };
-        if !flow.interest[Hook::Receiver as usize].has(Event::NewData) || !flow.is_buffered(to) {
-            return false;
-        }
+        let Some(live) = self.flows.live(id) else { return false };
         let stream = live.conn.stream(to);
-        live.buffers[to].is_none()
-            && !self.is_changed(live)
+        !odd && !self.is_changed(live)
             && !live.conn.has_undecided_syn_data()
             && stream.base().is_some()
             && stream.acked() <= stream.next()
             && stream.position(segment.data_seq()) == stream.next().0.cast_signed()
+            && self.can_lend_in_step(id, to, segment)
+    }
+
+    /// The same for a segment of which it is known that it is the next in order.
+    pub(super) fn can_lend_in_step(&self, id: Id, to: Side, segment: &Segment<'_>) -> bool {
+        let whole = segment.payload_len > 0 && segment.captured().len() == segment.payload_len as usize;
+        if self.config.retention != Retention::Unread || !whole {
+            return false;
+        }
+        let Some((flow, live)) = self.flows.both(id) else { return false };
+        flow.interest[Hook::Receiver as usize].has(Event::NewData)
+            && flow.is_buffered(to)
+            && live.buffers[to].is_none()
             && self.all_read_at_once(id, to)
     }
 
@@ -61,6 +67,27 @@ impl<A, M: Memory> Engine<A, M> {
             self.lending = Some(Lending { flow: id, side: to, range: report.in_order });
         }
         report
+    }
+
+    /// The receiver gets a segment in step whose octets are lent.
+    pub(super) fn lend_in_step(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
+        let (to, octets) = (!from, u64::from(passage.segment.payload_len));
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let start = live.conn.stream(to).next();
+        live.conn.pass_in_step(to, passage.segment);
+        live.belated[to] = false; // those who read are told now
+        let told_later = flow.interest[Hook::None as usize].has(Event::NewData);
+        self.lending = Some(Lending { flow: id, side: to, range: Range::at(start, octets) });
+        self.stats.stream_octets += octets;
+        if told_later {
+            self.note_new_data(id, to);
+        }
+        let news = EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData);
+        self.raise(id, Raise::at(Hook::Receiver, to, news), from, passage, app);
+        self.take_back(id, to, passage, app);
+        if self.flows.live(id).is_some_and(|live| !live.buffers[to].is_none()) {
+            self.trim(id, to, Some(passage.view), app);
+        }
     }
 
     /// The handlers of a segment have returned: what somebody left of lent octets is stored, and what all have read of

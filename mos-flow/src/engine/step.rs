@@ -52,13 +52,15 @@ impl<A, M: Memory> Engine<A, M> {
         live.pinned = true;
         self.count_step();
         let Some(flow) = self.flows.get(id) else { return true };
-        let told = EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData);
-        if (flow.interest[Hook::Receiver as usize] & told).is_empty() {
+        let asked = flow.interest[Hook::Receiver as usize];
+        if (asked & (EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData))).is_empty() {
             self.stats.events[Event::PacketIn] += 1;
             self.open_buffer(id, to, segment, app);
             let report = self.store(id, to, segment, true);
             self.account(id, to, &Arrival::default(), &report);
             self.after_store(id, to, &report, passage.view, app);
+        } else if self.can_lend_in_step(id, to, segment) {
+            self.lend_in_step(id, from, passage, app);
         } else if let Some(live) = self.flows.live(id) {
             let states = Sides::from_fn(|side| live.conn.state(side));
             self.receive(id, from, passage, (&Sent::default(), [states; 2]), app);
