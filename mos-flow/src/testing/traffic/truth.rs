@@ -11,7 +11,7 @@ const SERVERS: u32 = 64;
 const FIRST_CLIENT: u32 = u32::from_be_bytes([10, 0, 1, 0]);
 const FIRST_SERVER: u32 = u32::from_be_bytes([192, 0, 2, 1]);
 const FIRST_PORT: u16 = 20_000;
-const SERVICE: u16 = 443;
+const SERVICE: u16 = 80;
 /// Octets of the request of a `short` connection.
 const REQUEST: u32 = 200;
 /// One connection of so many has sequence numbers that wrap.
