@@ -1,7 +1,7 @@
 //! What reading costs: reassembly alone, which keeps the octets of every stream and has no reader, beside monitors that
 //! are handed every octet by slices: in the packet when a segment comes, and from the ring after the burst.
 
-use benches::{Kind, Traffic};
+use benches::{Kind, Traffic, config};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mos_flow::engine::BURST;
 use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Retention, SocketKind};
@@ -49,10 +49,10 @@ fn add_up(ctx: &mut Context<'_, App>) {
     });
 }
 
-fn engine(reader: Reader) -> Engine<App> {
+fn engine(kind: Kind, reader: Reader) -> Engine<App> {
     let in_the_packet = matches!(reader, Reader::InThePacket | Reader::AddingUp);
     let retention = if in_the_packet { Retention::Unread } else { Retention::Ring };
-    let config = Config { verify_checksums: false, retention, ..Config::default() };
+    let config = Config { retention, ..config(kind) };
     let mut engine = Engine::new(config).unwrap_or_else(|e| unreachable!("{e}"));
     let socket = engine.open(SocketKind::Stream).unwrap_or_else(|e| unreachable!("{e}"));
     let _ = match reader {
@@ -83,7 +83,7 @@ fn readers(c: &mut Criterion) {
         for (name, reader) in Reader::ALL {
             group.bench_function(BenchmarkId::new(name, kind), |b| {
                 b.iter_batched_ref(
-                    || engine(reader),
+                    || engine(kind, reader),
                     |engine| {
                         let octets = run(engine, &mut frames);
                         let stats = engine.stats();

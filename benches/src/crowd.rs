@@ -167,17 +167,3 @@ pub fn resident() -> u64 {
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
     line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
-
-/// Numbers that look random, the same in every run (xorshift).
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    /// A number below `n`.
-    pub fn below(&mut self, n: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (((self.0 >> 32) * u64::from(n)) >> 32) as u32
-    }
-}

@@ -1,8 +1,9 @@
 //! Packets allocate nothing: a million connections are opened, and then not one call goes to the allocator, whether
 //! segments wake connections at random, or connections begin and end.
 
-use benches::crowd::{Crowd, Numbers, Octets, engine};
+use benches::crowd::{Crowd, Octets, engine};
 use mos_flow::engine::BURST;
+use mos_flow::testing::traffic::Numbers;
 
 #[path = "../../mos-flow/tests/support/counting.rs"]
 mod counting;
@@ -24,7 +25,7 @@ fn packets_of_a_million_connections_allocate_nothing_after_warm_up() {
         crowd.play(&mut engine, &mut (), &frames, BURST);
     }
     assert_eq!(engine.flow_count(), FLOWS as usize);
-    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let mut numbers = Numbers::new(0x2545_f491_4f6c_dd1d);
     let before = allocations();
     for round in 0..4 {
         frames.clear();

@@ -7,12 +7,13 @@
 //! It takes root and `ip`: everything is done on virtual interfaces in a network namespace of its own. The ends are served by one
 //! thread, the worker is another: two cores.
 
-use benches::crowd::{Crowd, Numbers, Octets, engine, resident};
+use benches::crowd::{Crowd, Octets, engine, resident};
 use mos_dpdk::port::af_packet::{AfPacket, Options as Interface};
 use mos_dpdk::port::{OpenError, Port, PortError, Received};
 use mos_dpdk::runtime::{self, Crew, Idle, Options, Outcome};
 use mos_dpdk::{Links, Worker};
 use mos_flow::engine::BURST;
+use mos_flow::testing::traffic::Numbers;
 use mos_flow::{Frame, Instant as Time};
 use std::collections::VecDeque;
 use std::error::Error;
@@ -220,7 +221,7 @@ impl Ends {
     fn open() -> Result<Self> {
         let crowd = Crowd::new(ROOM);
         let ports = [open("a0")?, open("b0")?];
-        Ok(Ends { ports, received: [0; 2], sent: [0; 2], lost: 0, crowd, numbers: Numbers(1) })
+        Ok(Ends { ports, received: [0; 2], sent: [0; 2], lost: 0, crowd, numbers: Numbers::new(1) })
     }
 
     /// Sends frames from one end.

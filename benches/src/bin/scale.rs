@@ -4,11 +4,12 @@
 //! `scale quick` leaves out the two largest, for a machine without 5 GB to spare. The processes ask for huge pages, as large
 //! tables should: looking up the addresses of small ones costs as much as the memory itself. `scale small-pages` does not ask.
 
-use benches::crowd::{Crowd, Numbers, Octets, engine, resident};
+use benches::crowd::{Crowd, Octets, engine, resident};
 use hashbrown::HashMap;
 use mos_flow::engine::BURST;
 use mos_flow::memory::{Heap, Reserved};
 use mos_flow::table::{Bucket, Table};
+use mos_flow::testing::traffic::Numbers;
 use ringbuf_core::hint;
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
@@ -75,7 +76,7 @@ struct Packets {
 
 fn packets(flows: u32) -> Packets {
     let mut crowd = Crowd::new(flows as usize);
-    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let mut numbers = Numbers::new(0x2545_f491_4f6c_dd1d);
     let mut frames: Vec<Octets> = Vec::with_capacity(ROUND);
     let before = resident();
     let mut engine = engine(flows as usize);
@@ -159,7 +160,7 @@ fn lookups(flows: u32) -> [f64; 3] {
         table.insert(hash(key), n).unwrap_or_else(|e| unreachable!("{e} at {n} of {flows}"));
     }
     let map: HashMap<Key, u32> = keys.iter().copied().zip(0..).collect();
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers::new(0x9e37_79b9_7f4a_7c15);
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         let wanted: Vec<Key> = (0..ROUND).map(|_| key(numbers.below(flows).into())).collect();
