@@ -13,7 +13,7 @@ const MANY: usize = 5000;
 
 /// What the monitor does with octets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// They are not kept.
     None,
     /// They are kept in rings, and read there after each burst.
@@ -76,7 +76,7 @@ fn counted(engine: &mut Engine<u64>, frames: &mut [Frame<'_>], octets: &mut u64)
 }
 
 /// Segments of `len` octets from the servers of `flows` connections in turn, or ACKs when it is 0.
-pub fn segments(count: u64, flows: usize, len: usize, reader: Reader) {
+pub(crate) fn segments(count: u64, flows: usize, len: usize, reader: Reader) {
     let mut exchanges: Vec<Exchange> = (0..flows).map(exchange).collect();
     let opening: Vec<Vec<u8>> = exchanges.iter_mut().flat_map(Exchange::handshake).collect();
     let payload = vec![0x5a; len];
@@ -99,12 +99,12 @@ pub fn segments(count: u64, flows: usize, len: usize, reader: Reader) {
     );
 }
 
-pub fn many(count: u64, len: usize, reader: Reader) {
+pub(crate) fn many(count: u64, len: usize, reader: Reader) {
     segments(count, MANY, len, reader);
 }
 
 /// Connections from SYN to the last ACK, a request and an answer between: eight packets.
-pub fn connections(count: u64) {
+pub(crate) fn connections(count: u64) {
     let mut frames = Vec::new();
     for n in 0..count as usize {
         let mut exchange = exchange(n);
