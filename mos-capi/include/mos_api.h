@@ -70,7 +70,8 @@
  *
  *   Packets of a connection whose SYN was not seen are orphans. With midstream = 1 in the block mos such connections are
  *   picked up at their first payload or SYN/ACK, where they start and offsets begin; the end with the lower port is the
- *   server, unless it is a SYN/ACK.
+ *   server, unless it is a SYN/ACK. With lossy = 1 an acknowledgement of what was not captured is
+ *   believed, and that is told as lost; else the packet is refused, as the host would.
  *
  *   Interfaces are read and written by packet sockets, which takes the right CAP_NET_RAW, and are promiscuous as long
  *   as a context has them. Packets are as they are on the wire: VLAN tags are in their places, checksums that were left

@@ -12,7 +12,7 @@ use libc::{c_char, c_int};
 use mos_dpdk::config::Config;
 use mos_flow::engine::Arrays;
 use mos_flow::memory::Heap;
-use mos_flow::{Config as Limits, Retention, Timeouts};
+use mos_flow::{Config as Limits, Retention, Strictness, Timeouts};
 use std::ffi::CString;
 use std::path::Path;
 use std::ptr;
@@ -186,6 +186,7 @@ impl Settings {
             verify_checksums: std::env::var_os("MOS_CHECKSUM").is_none_or(|v| v != "off"),
             linger: if self.config.mos.midstream { STRAY } else { Duration::ZERO },
             midstream: self.config.mos.midstream,
+            strictness: if self.config.mos.lossy { Strictness::Lossy } else { Strictness::Linux },
             hash_seed,
             ..Limits::default()
         }

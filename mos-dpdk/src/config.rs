@@ -16,7 +16,7 @@
 //! | block | holds |
 //! |---|---|
 //! | `application` | `type` (`end` or `monitor`), `run` (required), `cpu_mask` or `core_mask`, `ip_forward` |
-//! | `mos` | `forward max_concurrency rmem_size wmem_size tcp_tw_interval tcp_timeout midstream no_ring_buffers mos_log stat_print port multiprocess nb_mem_channels io pcap_in pcap_out dpdk_args`, and the tables |
+//! | `mos` | `forward max_concurrency rmem_size wmem_size tcp_tw_interval tcp_timeout midstream lossy no_ring_buffers mos_log stat_print port multiprocess nb_mem_channels io pcap_in pcap_out dpdk_args`, and the tables |
 //! | `netdev` | `device mask`: the cores that serve a device |
 //! | `arp_table` | `address[/bits] hardware-address` |
 //! | `route_table` | `network/bits device [gateway]`: without a gateway, hosts are on the device's link |
@@ -116,6 +116,8 @@ pub struct Mos {
     pub tcp_timeout: Option<Duration>,
     /// Connections whose beginning was not seen are picked up.
     pub midstream: bool,
+    /// Packets may lack: acknowledgements of octets that were not seen are believed, and the octets are told as lost.
+    pub lossy: bool,
     /// No buffers for sending.
     pub no_ring_buffers: bool,
     /// Directory of log files.
@@ -155,6 +157,7 @@ impl Default for Mos {
             tcp_tw_interval: Duration::ZERO,
             tcp_timeout: Some(Duration::from_secs(30)),
             midstream: false,
+            lossy: false,
             no_ring_buffers: false,
             mos_log: None,
             stat_print: Vec::new(),
@@ -443,6 +446,7 @@ impl Mos {
                 self.tcp_timeout = seconds.map(Duration::from_secs);
             }
             "midstream" => self.midstream = flag(value)?,
+            "lossy" => self.lossy = flag(value)?,
             "no_ring_buffers" => self.no_ring_buffers = flag(value)?,
             "mos_log" => self.mos_log = path(value),
             "stat_print" => self.stat_print = value.split_whitespace().map(str::to_owned).collect(),

@@ -465,16 +465,19 @@ static void idle(const char *unused)
 }
 
 static volatile int ends;
-static uint64_t received[2];
+static uint64_t received[2], lost;
 
 static void on_data(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)
 {
 	char octets[5000];
 	ssize_t n;
 	(void)event, (void)arg;
-	while ((n = mtcp_peek(m, s, side, octets, sizeof(octets))) > 0)
-		__atomic_add_fetch(&received[side], (uint64_t)n, __ATOMIC_RELAXED);
-	CHECK(n == 0);
+	while ((n = mtcp_peek(m, s, side, octets, sizeof(octets))) != 0) {
+		CHECK(n > 0 || errno == ENODATA);
+		__atomic_add_fetch(n > 0 ? &received[side] : &lost, (uint64_t)(n > 0 ? n : -n), __ATOMIC_RELAXED);
+		if (n < 0 && errno != ENODATA)
+			return;
+	}
 }
 
 /* Prints what was received in all connections of all contexts. */
@@ -498,7 +501,10 @@ static void octets(const char *unused)
 		all += starts[i];
 		GIVES(0, mtcp_destroy_context(contexts[i]));
 	}
-	printf("%d connections, %llu octets\n", all, (unsigned long long)(received[0] + received[1]));
+	printf("%d connections, %llu octets", all, (unsigned long long)(received[0] + received[1]));
+	if (lost > 0)
+		printf(", %llu lost", (unsigned long long)lost);
+	printf("\n");
 }
 
 static void on_end(mctx_t m, int s, int side, event_t event, filter_arg_t *arg)

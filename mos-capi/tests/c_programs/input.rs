@@ -118,6 +118,20 @@ fn connections_are_picked_up_in_the_middle_when_the_configuration_says_so() {
 }
 
 #[test]
+fn what_was_not_captured_is_told_as_lost_when_the_configuration_says_so() {
+    let run = |lines: &str| {
+        Run::new(program(), Some(&captures::holed())).arg("octets").arg(cores(1, lines)).output()
+    };
+    let (strict, lossy) = (run(""), run("lossy = 1"));
+    assert!(
+        !strict.contains("70 octets"),
+        "a host would not take an acknowledgement of the unsent: {strict}"
+    );
+    assert!(lossy.starts_with("1 connections, 70 octets, 20 lost\n"), "{lossy}");
+    assert!(lossy.ends_with(" checks, 0 failures\n"), "{lossy}");
+}
+
+#[test]
 fn contexts_with_captures_of_their_own_share_nothing() {
     let run = Run::new(program(), Some(&recorded("short4.pcap"))).arg("apart").arg(cores(2, ""));
     let printed = run.arg(format!("pcap:{}", recorded("web4.pcap").display())).output();

@@ -255,6 +255,15 @@ pub(crate) fn begun() -> PathBuf {
     write("begun.pcap", &farewell(s, 30, 40).packets(), false)
 }
 
+/// Octets 20 to 40 of the client were not captured, though the server acknowledges them before more comes.
+pub(crate) fn holed() -> PathBuf {
+    use Side::{Client, Server};
+    let s = Script::new("10.0.0.1:1000", "10.0.0.2:80", Sides { client: 100, server: 200 }).handshake();
+    let s = s.data(Client, 0..20, 0).data(Server, 0..10, 40);
+    let s = s.data(Client, 40..70, 10).data(Server, 10..20, 70);
+    write("holed.pcap", &farewell(s, 70, 20).packets(), true)
+}
+
 /// The client ends, then the server, after so many octets.
 fn farewell(s: Script, client: u32, server: u32) -> Script {
     s.bare(Side::Client, Flags::FIN | Flags::ACK, client, server)

@@ -74,6 +74,7 @@ fn a_whole_file_is_understood() {
             }
             nic_forward_table { br-lan eth0.100 }
             midstream = 1
+            lossy = 1
             dpdk_args = --no-huge -m 512 --vdev 'net_pcap0,rx_pcap=a file'
          }",
     );
@@ -106,6 +107,7 @@ fn a_whole_file_is_understood() {
         tcp_tw_interval: Duration::from_secs(5),
         tcp_timeout: Some(Duration::from_secs(60)),
         midstream: true,
+        lossy: true,
         no_ring_buffers: true,
         mos_log: Some("/var/log/mos logs".into()),
         stat_print: vec!["dpdk0".into(), "dpdk1".into()],
