@@ -317,9 +317,9 @@ impl<M: Memory> Flows<M> {
     }
 
     /// Adds a connection that is awake.
-    pub(crate) fn insert(&mut self, flow: Flow, conn: Conn, now: Instant) -> Result<Id, NoFlow> {
+    pub(crate) fn insert(&mut self, flow: Flow, conn: &Conn, now: Instant) -> Result<Id, NoFlow> {
         let id = self.flows.insert(flow).map_err(|_| NoFlow::Flows)?;
-        let Ok(live) = self.live.insert(Live::new(id.index(), conn, Timers::new(now))) else {
+        let Ok(live) = self.live.insert(Live::new(id.index(), *conn, Timers::new(now))) else {
             self.flows.remove(id);
             return Err(NoFlow::Live);
         };

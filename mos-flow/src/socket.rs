@@ -199,6 +199,18 @@ pub(crate) struct Sockets<A: 'static, M: Memory> {
 /// Monitors, copied: what happens while they are gone through changes nothing.
 pub(crate) type Snapshot = heapless::Vec<SocketId, MAX_MONITORS>;
 
+/// Some of the monitors: a bit for the place of each in the order of creation. It holds until one is opened or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Selection(u64);
+
+const _: () = assert!(MAX_MONITORS <= u64::BITS as usize);
+
+impl Selection {
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl<A, M: Memory> fmt::Debug for Sockets<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sockets({:?}, {} monitors)", self.sockets, self.monitor_count)
@@ -234,6 +246,23 @@ impl<A, M: Memory> Sockets<A, M> {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let all = self.monitors.get(..self.monitor_count).unwrap_or_default();
         all.iter().copied().take(MAX_MONITORS).collect()
+    }
+
+    /// The monitors that are `wanted`.
+    pub(crate) fn select(&self, wanted: impl Fn(SocketId, &Socket) -> bool) -> Selection {
+        let all = self.monitors.get(..self.monitor_count).unwrap_or_default().iter();
+        let bits = (0..).zip(all).map(|(place, id)| {
+            let is_wanted = self.get(*id).is_ok_and(|socket| wanted(*id, socket));
+            u64::from(is_wanted) << place
+        });
+        Selection(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// Takes the first monitor out of a selection.
+    pub(crate) fn take_first(&self, selection: &mut Selection) -> Option<SocketId> {
+        let place = selection.0.trailing_zeros() as usize;
+        selection.0 &= selection.0.wrapping_sub(1);
+        self.monitors.get(..self.monitor_count)?.get(place).copied()
     }
 
     #[inline]

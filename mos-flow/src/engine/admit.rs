@@ -6,7 +6,7 @@ use crate::flow::{Flow, Mark, NoFlow};
 use crate::memory::Memory;
 use crate::reason::DropReason;
 use crate::slab::{Id, NONE};
-use crate::socket::{FilterSlot, Snapshot, SocketKind};
+use crate::socket::{FilterSlot, Selection, SocketKind};
 use tcp_reasm::{Conn, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
@@ -19,14 +19,20 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Opens `conn`, whose first segment this is, if somebody wants it.
-    pub(super) fn admit_as(&mut self, conn: Conn, sender: Side, passage: &mut Passage<'_, M>, app: &mut A) {
-        if self.matching_monitors(passage, sender).is_empty() {
-            return self.raise_orphan(passage, DropReason::Orphan, app);
+    pub(super) fn admit_as(
+        &mut self,
+        mut conn: Conn,
+        sender: Side,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) {
+        conn.set_strictness(self.config.strictness);
+        let mut monitors = self.matching_monitors(passage, sender);
+        // What a handler of a connection that gave way did to the monitors counts.
+        if !monitors.is_empty() && conn.is_embryonic() && self.limit_handshakes(app) {
+            monitors = self.matching_monitors(passage, sender);
         }
-        if conn.is_embryonic() {
-            self.limit_handshakes(app);
-        }
-        let mut inserted = self.insert_flow(conn, sender, passage);
+        let mut inserted = self.insert_flow(&conn, sender, monitors, passage);
         // A socket for each monitor may take as many connections that give way.
         for _ in 0..MAX_MONITORS {
             let room = match inserted {
@@ -40,7 +46,8 @@ impl<A, M: Memory> Engine<A, M> {
             if !room {
                 break;
             }
-            inserted = self.insert_flow(conn, sender, passage);
+            let monitors = self.matching_monitors(passage, sender);
+            inserted = self.insert_flow(&conn, sender, monitors, passage);
         }
         match inserted {
             Ok(id) => self.on_segment(id, passage, app),
@@ -65,22 +72,23 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The stream sockets whose SYN filter matches. When the beginning was not seen and the server speaks first, the
     /// filter is asked about the segment that is answered.
-    fn matching_monitors(&self, passage: &Passage<'_, M>, sender: Side) -> Snapshot {
-        let mut monitors = self.sockets.snapshot();
-        monitors.retain(|id| {
-            self.sockets.get(*id).is_ok_and(|s| s.kind == SocketKind::Stream)
-                && self.matches(*id, FilterSlot::Syn, passage.view, sender == Side::Server)
-        });
-        monitors
+    fn matching_monitors(&self, passage: &Passage<'_, M>, sender: Side) -> Selection {
+        self.sockets.select(|id, socket| {
+            socket.kind == SocketKind::Stream
+                && self.matches(id, FilterSlot::Syn, passage.view, sender == Side::Server)
+        })
     }
 
     fn insert_flow(
         &mut self,
-        mut conn: Conn,
+        conn: &Conn,
         sender: Side,
+        mut monitors: Selection,
         passage: &Passage<'_, M>,
     ) -> Result<Id, DropReason> {
-        conn.set_strictness(self.config.strictness);
+        if monitors.is_empty() {
+            return Err(DropReason::Orphan);
+        }
         let (key, hash) = (passage.prepared.key, passage.prepared.hash);
         let client_is_low = passage.prepared.ascending == (sender == Side::Client);
         let number = self.stats.flows;
@@ -101,15 +109,11 @@ impl<A, M: Memory> Engine<A, M> {
             return Err(DropReason::TableFull);
         }
         self.embryonic += usize::from(embryonic);
-        // What a handler of a connection that gave way did to the monitors counts.
-        let monitors = self.matching_monitors(passage, sender);
-        if monitors.is_empty() {
-            self.discard(id);
-            return Err(DropReason::Orphan);
-        }
-        if !monitors.iter().all(|monitor| self.attach_socket(id, *monitor)) {
-            self.discard(id);
-            return Err(DropReason::SocketsFull);
+        while let Some(monitor) = self.sockets.take_first(&mut monitors) {
+            if !self.attach_socket(id, monitor) {
+                self.discard(id);
+                return Err(DropReason::SocketsFull);
+            }
         }
         self.start_flow_timer(id);
         self.stats.flows += 1;

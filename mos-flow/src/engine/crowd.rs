@@ -31,12 +31,10 @@ impl Evict for Handshakes {
 }
 
 impl<A, M: Memory> Engine<A, M> {
-    /// Lets a handshake go when there are as many as may be.
-    pub(super) fn limit_handshakes(&mut self, app: &mut A) {
+    /// Lets a handshake go when there are as many as may be. Returns whether one did.
+    pub(super) fn limit_handshakes(&mut self, app: &mut A) -> bool {
         let limit = self.config.max_embryonic.unwrap_or(self.flows.capacity().div_ceil(2));
-        if self.embryonic >= limit {
-            self.make_room_by(&Handshakes, HANDSHAKES, app);
-        }
+        self.embryonic >= limit && self.make_room_by(&Handshakes, HANDSHAKES, app)
     }
 
     fn oldest_handshake(&self) -> Option<Id> {
