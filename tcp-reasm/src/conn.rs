@@ -417,8 +417,21 @@ impl Conn {
         }
     }
 
+    /// Whether [`Conn::gap`] is worth asking: nearly always everything that `side` acknowledged was seen, or is the FIN.
+    #[inline]
+    pub fn may_have_gap(&self, side: Side) -> bool {
+        let (stream, peer) = (self.stream(side), &self.sides[!side]);
+        let next = stream.next();
+        let fin_alone =
+            peer.has_fin && stream.acked.0.wrapping_sub(next.0) == 1 && peer.fin == next.seq(stream.base);
+        stream.may_have_gap() && !fin_alone
+    }
+
     /// Octets that `side` acknowledged and that were never seen: the hole at its stream's next offset.
     pub fn gap<const N: usize>(&self, side: Side, frags: Option<&FragList<N>>) -> Option<Range> {
+        if !self.may_have_gap(side) {
+            return None;
+        }
         let space = &self.sides[side];
         space.stream.missing(frags, space.end_of_stream(&self.sides[!side]))
     }

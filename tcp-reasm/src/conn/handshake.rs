@@ -242,12 +242,6 @@ impl Conn {
         self.other(false, answer)
     }
 
-    /// Whether no other SYN or SYN/ACK is remembered.
-    #[inline]
-    pub(super) fn has_one_syn(&self) -> bool {
-        !self.other_offer.seen()
-    }
-
     fn other(&self, active: bool, answer: &Segment<'_>) -> Option<(SeqNum, Offer)> {
         let is = self.other_offer.seen() && self.other_offer.active() == active;
         let answered = answer.ack == self.other_isn + 1;

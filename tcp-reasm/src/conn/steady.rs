@@ -8,7 +8,7 @@ use super::Conn;
 use super::check;
 use crate::report::{Report, Sent, Verdict};
 use crate::segment::Segment;
-use crate::side::Side;
+use crate::side::{Side, Sides};
 use crate::space::{Space, Steady};
 use crate::step::{self, Footing, Terms, is_plain};
 use crate::stream::{Buffer, NO_BUFFER};
@@ -96,9 +96,9 @@ impl Conn {
     pub(super) fn is_steady(&self, from: Side, segment: &Segment<'_>) -> bool {
         let stamped = segment.options.timestamps.is_some();
         let steady = if stamped { Steady::WithTimestamps } else { Steady::WithoutTimestamps };
-        is_plain(segment)
-            && self.sides.client.steady == steady
+        self.sides.client.steady == steady
             && self.sides.server.steady == steady
+            && is_plain(segment)
             && (segment.payload_len == 0 || self.sides[!from].stream.is_next(segment))
     }
 
@@ -113,16 +113,15 @@ impl Conn {
     /// Finds out whether the short way is open. To be called behind everything else that changes a connection: what goes
     /// the short way leaves it open.
     pub(super) fn note_steady(&mut self) {
-        let open = !self.syn_data && self.has_one_syn();
-        let agreed = self.sides.client.has_timestamps(&self.sides.server);
-        for side in Side::BOTH {
-            let space = &mut self.sides[side];
-            space.steady = match open && space.is_steady() {
-                false => Steady::No,
-                true if agreed => Steady::WithTimestamps,
-                true => Steady::WithoutTimestamps,
-            };
-        }
+        let Sides { client, server } = &mut self.sides;
+        // Asked first for what tells in a handshake, or when an end closes.
+        let open = client.is_steady() && server.is_steady() && !self.syn_data && !self.other_offer.seen();
+        let steady = match open {
+            false => Steady::No,
+            true if client.has_timestamps(server) => Steady::WithTimestamps,
+            true => Steady::WithoutTimestamps,
+        };
+        (client.steady, server.steady) = (steady, steady);
     }
 
     #[inline]
