@@ -109,11 +109,11 @@ impl<A, M: Memory> Engine<A, M> {
 
     #[inline]
     fn try_wake(&mut self, id: Id) -> bool {
-        let (wheel, handshake) = (&self.wheel, micros(self.config.timeouts.handshake));
+        let (wheel, timeouts) = (&self.wheel, &self.config.timeouts);
         // At rest a handshake's beginning is known by its timer. For all others that memory is left alone.
         self.flows.wake(id, |flow| {
             let timer = flow.is_embryonic_at_rest().then(|| wheel.deadline(id.index()))?;
-            timer.map(|deadline| Instant(deadline.0.saturating_sub(handshake)))
+            timer.map(|deadline| Instant(deadline.0.saturating_sub(micros(timeouts.handshake))))
         })
     }
 

@@ -314,7 +314,7 @@ impl<A, M: Memory> Engine<A, M> {
             self.trim(id, to, Some(view), app);
         }
         let Some(live) = self.flows.live_mut(id) else { return };
-        let gaps = Sides::from_fn(|side| live.conn.stream(side).may_have_gap());
+        let gaps = Sides::from_fn(|side| live.conn.may_have_gap(side));
         let opened = !live.buffers[to].is_none() && report.data.fresh == 0;
         for side in Side::BOTH.into_iter().filter(|side| !gaps[*side]) {
             live.timers.forget_hole(side);

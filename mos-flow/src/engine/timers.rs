@@ -218,7 +218,8 @@ impl<A, M: Memory> Engine<A, M> {
             }
             return;
         }
-        let next = live.and_then(|live| live.timers.next(&live.conn, &self.timeouts_of(live)));
+        let with_hole = live.filter(|live| live.timers.has_holes());
+        let next = with_hole.and_then(|live| live.timers.next(&live.conn, &self.timeouts_of(live)));
         self.wheel.start(id.index(), next.map_or(deadline, |(_, at)| at.min(deadline)));
     }
 }
