@@ -429,11 +429,15 @@ impl Conn {
 
     /// Octets that `side` acknowledged and that were never seen: the hole at its stream's next offset.
     pub fn gap<const N: usize>(&self, side: Side, frags: Option<&FragList<N>>) -> Option<Range> {
+        let missing = || {
+            let space = &self.sides[side];
+            space.stream.missing(frags, space.end_of_stream(&self.sides[!side]))
+        };
         if !self.may_have_gap(side) {
+            debug_assert_eq!(missing(), None, "{self:?}");
             return None;
         }
-        let space = &self.sides[side];
-        space.stream.missing(frags, space.end_of_stream(&self.sides[!side]))
+        missing()
     }
 
     /// Gives up the gap: the stream goes on behind it. Returns it, and the new state when the stream ends there.

@@ -135,7 +135,7 @@ impl Stream {
     /// Whether [`Stream::missing`] is worth asking: nearly always everything acknowledged was seen.
     #[inline]
     pub fn may_have_gap(&self) -> bool {
-        self.placed && (self.acked > self.window.next() || !self.has_acked)
+        self.placed && if self.has_acked { self.acked > self.window.next() } else { self.holds_early }
     }
 
     /// The last `count` octets before `next`.

@@ -13,6 +13,10 @@ use tcp_reasm::{NO_BUFFER, Segment, Side};
 impl<A, M: Memory> Engine<A, M> {
     /// Goes on behind acknowledged holes for which the patience has run out.
     pub(super) fn give_up_gaps(&mut self, id: Id, side: Side, view: Option<PacketRef<'_>>, app: &mut A) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        if !live.conn.may_have_gap(side) {
+            return live.timers.forget_hole(side);
+        }
         while let Some(hole) = self.hole(id, side) {
             if !self.is_patience_over(id, side, hole) {
                 return;
