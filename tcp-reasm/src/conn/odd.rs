@@ -75,8 +75,15 @@ impl Conn {
     }
 }
 
+/// Flags of nearly all segments that are not plain, besides those of a SYN: nothing is odd about them.
+const SYN_ACK: u16 = Flags::SYN.0 | Flags::ACK.0;
+const FIN_ACK: u16 = Flags::FIN.0 | Flags::ACK.0;
+
 fn note_header(odd: &mut Anomalies, segment: &Segment<'_>) {
     let f = segment.flags;
+    if matches!(f.0, SYN_ACK | FIN_ACK) && segment.urgent == 0 {
+        return;
+    }
     let scan = segment.is_syn() && f.any(Flags::PSH | Flags::URG)
         || f.has(Flags::FIN | Flags::URG | Flags::PSH)
         || segment.is_rst() && f.any(Flags::SYN | Flags::FIN | Flags::URG | Flags::PSH);
@@ -87,6 +94,9 @@ fn note_header(odd: &mut Anomalies, segment: &Segment<'_>) {
 }
 
 fn note_options(odd: &mut Anomalies, segment: &Segment<'_>) {
+    if segment.options.faults.is_empty() {
+        return;
+    }
     for (fault, anomaly) in [
         (OptionFaults::MALFORMED, Anomaly::OptionMalformed),
         (OptionFaults::LENGTH, Anomaly::OptionLength),
