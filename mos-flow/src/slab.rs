@@ -136,9 +136,10 @@ impl<T, M: Memory> Slab<T, M> {
     pub fn insert(&mut self, value: T) -> Result<Id, T> {
         let index = self.free_head;
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            if let Content::Free(next) = core::mem::replace(&mut slot.content, Content::Held(value)) {
+            if let Content::Free(next) = slot.content {
                 self.free_head = next;
             }
+            slot.content = Content::Held(value);
             self.len += 1;
             return Ok(Id { index, generation: slot.generation });
         }
