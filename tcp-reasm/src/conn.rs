@@ -314,13 +314,13 @@ impl Conn {
     /// the capture; what comes with a SYN/ACK, or with a SYN that was answered before, is left out and comes again.
     fn sent_octets(&mut self, from: Side, segment: &Segment<'_>, done: &mut Sent) {
         let rules = self.strictness.rules();
-        let answered = self.sides[!from].sent_syn();
-        let bare_syn = segment.is_syn() && answered && !rules.syn_ack_data;
+        let (sender, receiver) = self.sides.pair_mut(from);
+        let bare_syn = segment.is_syn() && receiver.sent_syn() && !rules.syn_ack_data;
         let occupies = segment.seq_len() > 0;
-        let unseen = !occupies && self.sides[from].snd_nxt().is_some_and(|nxt| nxt.lt(segment.seq));
+        let unseen = !occupies && sender.snd_nxt().is_some_and(|nxt| nxt.lt(segment.seq));
         done.odd.add_if(unseen, Anomaly::SeqUnseen);
         if occupies || rules.lossy {
-            self.sides[from].has_sent(if bare_syn { segment.seq + 1 } else { segment.end() });
+            sender.has_sent(if bare_syn { segment.seq + 1 } else { segment.end() });
         }
         if segment.is_fin() && !segment.is_syn() {
             self.sent_fin(from, segment, done);
@@ -409,11 +409,12 @@ impl Conn {
         if self.strictness.rules().lossy && !segment.is_syn() {
             return self.sides[!to].note_echo(timestamps);
         }
-        let stream = &self.sides[!to].stream;
+        let (receiver, sender) = self.sides.pair_mut(to);
+        let stream = &sender.stream;
         let old = segment.is_ack() && stream.position(segment.ack) < stream.acked().0.cast_signed();
         if !repeated_syn && !old {
-            let position = self.sides[to].stream.position(segment.seq);
-            self.sides[to].note_timestamp(timestamps, position);
+            let position = receiver.stream.position(segment.seq);
+            receiver.note_timestamp(timestamps, position);
         }
     }
 

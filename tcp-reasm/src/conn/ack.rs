@@ -11,24 +11,23 @@ impl Conn {
     /// The sender of an ACK has everything below it, and room for its window beyond. When that covers the peer's FIN
     /// the sender took it, even if octets before it were not captured.
     pub(super) fn sent_ack(&mut self, from: Side, segment: &Segment<'_>, done: &mut Sent) {
-        let shift = if segment.is_syn() { 0 } else { self.sides[from].window_shift(&self.sides[!from]) };
-        let unseen = self.sides[!from].snd_nxt().is_some_and(|nxt| nxt.lt(segment.ack));
-        let told =
-            self.sides[from].stream.acknowledge(segment.ack, u32::from(segment.window) << shift, 1 << shift);
-        if self.sides[from].stream.base().is_none() && self.sides[!from].snd_nxt().is_none() {
-            self.sides[!from].has_sent(segment.ack); // picked up in the middle: it tells the place
+        let (sender, receiver) = self.sides.pair_mut(from);
+        let shift = if segment.is_syn() { 0 } else { sender.window_shift(receiver) };
+        let unseen = receiver.snd_nxt().is_some_and(|nxt| nxt.lt(segment.ack));
+        let told = sender.stream.acknowledge(segment.ack, u32::from(segment.window) << shift, 1 << shift);
+        if sender.stream.base().is_none() && receiver.snd_nxt().is_none() {
+            receiver.has_sent(segment.ack); // picked up in the middle: it tells the place
         }
         done.acked = told.fresh;
         done.zero_window = segment.window == 0 && !segment.is_syn();
         done.odd.add_if(told.shrunk && !segment.is_syn(), Anomaly::WindowShrunk);
         done.odd.add_if(unseen && told.fresh > 0, Anomaly::AckUnseen);
-        if let Some(end) = self.sides[from].end_of_stream(&self.sides[!from]) {
-            let behind = self.sides[from].stream.acked().since(end);
-            if behind == 1 {
-                done.state = self.sides[from].apply(Trigger::ReceivedFin).or(done.state);
-            } else if behind > 1 && !self.sides[from].state.has_received_fin() {
-                self.forget_fin(!from); // octets that were not seen ran over it
-            }
+        let Some(end) = sender.end_of_stream(receiver) else { return };
+        let behind = sender.stream.acked().since(end);
+        if behind == 1 {
+            done.state = sender.apply(Trigger::ReceivedFin).or(done.state);
+        } else if behind > 1 && !sender.state.has_received_fin() {
+            self.forget_fin(!from); // octets that were not seen ran over it
         }
     }
 

@@ -92,15 +92,16 @@ impl Conn {
     /// Takes the peer's FIN once everything before it has come. Octets that run over it make it void, as Linux drops
     /// it. Returns whether the stream ended now, and whether the FIN was void.
     pub(super) fn received_fin(&mut self, to: Side) -> (bool, bool) {
-        let Some(end) = self.sides[to].end_of_stream(&self.sides[!to]) else { return (false, false) };
-        let next = self.sides[to].stream.next();
-        if next < end || self.sides[to].state.has_received_fin() {
+        let (receiver, sender) = self.sides.pair_mut(to);
+        let Some(end) = receiver.end_of_stream(sender) else { return (false, false) };
+        let next = receiver.stream.next();
+        if next < end || receiver.state.has_received_fin() {
             return (false, false);
         }
         if next > end {
             self.forget_fin(!to);
             return (false, true);
         }
-        (self.sides[to].apply(Trigger::ReceivedFin).is_some(), false)
+        (receiver.apply(Trigger::ReceivedFin).is_some(), false)
     }
 }
