@@ -91,6 +91,10 @@ impl<A, M: Memory> Engine<A, M> {
     /// to rest.
     #[inline]
     pub(super) fn wake(&mut self, id: Id) -> bool {
+        self.flows.live(id).is_some() || self.wake_from_rest(id)
+    }
+
+    fn wake_from_rest(&mut self, id: Id) -> bool {
         self.try_wake(id) || self.flows.get(id).is_some() && self.free_live_record() && self.try_wake(id)
     }
 
