@@ -51,6 +51,7 @@ impl<A, M: Memory> Engine<A, M> {
         if self.config.linger.is_zero() {
             return self.discard(id);
         }
+        Side::BOTH.into_iter().for_each(|side| self.drop_octets(id, side));
         self.close_parts(id);
         self.lingering += 1;
         self.flows.touch(id, self.clock.running());
@@ -87,9 +88,11 @@ impl<A, M: Memory> Engine<A, M> {
             self.shifts.remove(core::mem::replace(&mut live.shifts, Id::NONE));
             (live.pending, live.belated) = (Sides::default(), Sides::default());
             live.pinned = false;
-            Side::BOTH.into_iter().for_each(|side| self.waits.clear_side(&mut live.waits, side));
+            for side in Side::BOTH {
+                self.waits.clear_side(&mut live.waits, side);
+                self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
+            }
         }
-        Side::BOTH.into_iter().for_each(|side| self.drop_octets(id, side));
         let Some(flow) = self.flows.get_mut(id) else { return };
         let first = core::mem::replace(&mut flow.first_socket, NONE);
         let mut next = first;
