@@ -43,7 +43,7 @@ fn make(input: Input, purpose: Purpose, copies: bool) -> Result<Box<dyn Subject>
     // Half of the connections may be in their handshakes, and here all may. Rings as in Rust.
     let streams = 4 * input.connections();
     let text = format!(
-        "mos {{\nmax_concurrency = {streams}\nrmem_size = 65536\nio = pcap\npcap_in = {}\n}}\n",
+        "mos {{\nmax_concurrency = {streams}\nrmem_size = 65536\nlossy = 1\nio = pcap\npcap_in = {}\n}}\n",
         capture.display()
     );
     fs::write(conf, text).map_err(|e| format!("{}: {e}", conf.display()))?;

@@ -469,7 +469,7 @@ proptest! {
         changes.iter().for_each(|(at, octet)| frame[*at] = *octet);
         frame.resize(if len < 70 { frame.len() } else { len - 14 }, 0);
         let walked = Walker::default().walk_all(LinkType::Ethernet, &frame);
-        prop_assert!(changes.len() > 0 || frame.len() < 34 || plain::packet(&frame).is_some());
+        prop_assert!(!changes.is_empty() || frame.len() < 34 || plain::packet(&frame).is_some());
         prop_assert!(plain::packet(&frame).is_none_or(|found| walked == Ok(found)));
     }
 }
