@@ -29,6 +29,16 @@ pub trait Store {
     /// Copies `data` to `at`. Octets that were not reserved are dropped.
     fn put(&mut self, at: Offset, data: &[u8]);
 
+    /// Makes place for `data` at `at`, where nothing is stored, and copies it there.
+    ///
+    /// # Errors
+    /// [`NoSpace`] when memory runs out: then what lies there counts as never stored.
+    fn add(&mut self, at: Offset, data: &[u8]) -> Result<(), NoSpace> {
+        self.reserve(Range::at(at, data.len() as u64))?;
+        self.put(at, data);
+        Ok(())
+    }
+
     /// The longest prefix of `range` that lies in one piece. Empty only when the range is empty or was never stored.
     fn piece(&self, range: Range) -> &[u8];
 

@@ -81,8 +81,7 @@ impl Window {
             return Err(NoSpace);
         }
         let range = Range { start: Offset(self.next.0 - len), end: self.next };
-        store.reserve(range)?;
-        store.put(range.start, data);
+        store.add(range.start, data)?;
         self.set_run(range);
         Ok(())
     }
@@ -220,7 +219,7 @@ impl Window {
             store.discard_below(start);
             self.set_run(Range { start, end: run.end });
         }
-        if store.reserve(range).is_err() {
+        if store.add(range.start, data).is_err() {
             return Written {
                 refused: range.len(),
                 overrun,
@@ -228,7 +227,6 @@ impl Window {
                 ..Written::default()
             };
         }
-        store.put(range.start, data);
         self.set_run(Range { start, end: range.end });
         Written { fresh: range.len(), advanced: range.len(), overrun, ..Written::default() }
     }
