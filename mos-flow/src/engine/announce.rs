@@ -189,8 +189,9 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Remembers that a stream has new octets to announce.
     pub(super) fn note_new_data(&mut self, id: Id, side: Side) {
-        if let Some(live) = self.flows.live_mut(id) {
-            live.pending[side] = true;
+        let Some(live) = self.flows.live_mut(id) else { return };
+        live.pending[side] = true;
+        if !live.in_pending_list {
             self.enqueue(id);
         }
     }

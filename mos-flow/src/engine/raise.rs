@@ -9,7 +9,7 @@ use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
 use crate::packet::{PacketRef, Verdict};
 use crate::reason::DropReason;
-use crate::slab::Id;
+use crate::slab::{Id, NONE};
 use crate::socket::{FilterSlot, Socket, SocketId, SocketKind};
 use ringbuf_core::{Conflict, Offset, Range};
 use tcp_reasm::Side;
@@ -136,8 +136,10 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The indices of a connection's sockets, in order.
     pub(super) fn watchers(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
-        let first = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
-        core::iter::successors(first, move |index| self.watcher_after(id, *index, true))
+        let first = self.flows.get(id).map_or(NONE, |flow| flow.first_socket);
+        core::iter::successors(self.sockets.at(first).map(|_| first), move |index| {
+            self.sockets.at(*index).map(|socket| socket.next).filter(|next| *next != first)
+        })
     }
 
     /// Counts events and raises them at a packet's hook.
@@ -298,14 +300,22 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The lowest cursor of the readers of a stream; `None` when nobody reads it.
     pub(super) fn lowest_cursor(&self, id: Id, side: Side) -> Option<Offset> {
-        let flow = self.flows.get(id)?;
+        self.cursors_below(id, side, Offset(u64::MAX)).min()
+    }
+
+    /// The cursors of the readers of a stream that have not read all below `end`.
+    #[inline]
+    pub(super) fn cursors_below(&self, id: Id, side: Side, end: Offset) -> impl Iterator<Item = Offset> + '_ {
         let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
-        let at_once = flow.interest[Hook::Receiver as usize].has(Event::NewData);
-        if !flow.is(Mark::Read) && !at_once && (flow.interest[Hook::None as usize] & told).is_empty() {
-            return None;
-        }
-        let sockets = self.watchers(id).filter_map(|index| self.sockets.at(index));
-        sockets.filter(|socket| self.is_reader(socket, side)).map(|socket| socket.cursor(side)).min()
+        let has_readers = |flow: &Flow| {
+            let at_once = flow.interest[Hook::Receiver as usize].has(Event::NewData);
+            flow.is(Mark::Read) || at_once || !(flow.interest[Hook::None as usize] & told).is_empty()
+        };
+        let read = self.flows.get(id).is_some_and(has_readers).then(|| self.watchers(id));
+        let sockets = read.into_iter().flatten().filter_map(|index| self.sockets.at(index));
+        // Most have read it: that is asked first.
+        let behind = sockets.filter(move |socket| socket.cursor(side) < end);
+        behind.filter(move |socket| self.is_reader(socket, side)).map(move |socket| socket.cursor(side))
     }
 
     /// Whether any socket of the connection still wants events.

@@ -18,8 +18,8 @@ impl<A, M: Memory> Engine<A, M> {
         if self.warn_of_loss(id, to, lost, view, app) {
             let Some(still) = self.too_old(id, to) else { return };
             lost.end = lost.end.min(still.end); // nobody was warned of more
+            self.count_overrun(id, to, lost);
         }
-        self.count_overrun(id, to, lost);
         if let Some(live) = self.flows.live_mut(id) {
             self.buffers.release(live.buffers[to], &mut live.conn, to, lost.end);
         }
@@ -35,7 +35,7 @@ impl<A, M: Memory> Engine<A, M> {
         view: Option<PacketRef<'_>>,
         app: &mut A,
     ) -> bool {
-        let unread = self.lowest_cursor(id, side).is_some_and(|cursor| cursor < lost.end);
+        let unread = self.cursors_below(id, side, lost.end).next().is_some();
         if unread {
             self.hurry(id, side, lost.end);
             self.announce_side(id, side, app);
@@ -46,8 +46,8 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Counts octets that go although somebody has not read them.
     fn count_overrun(&mut self, id: Id, side: Side, lost: Range) {
-        let cursor = self.lowest_cursor(id, side);
-        self.stats.overrun_octets += cursor.map_or(0, |cursor| lost.end.since(cursor.max(lost.start)));
+        let lowest = self.cursors_below(id, side, lost.end).min();
+        self.stats.overrun_octets += lowest.map_or(0, |cursor| lost.end.since(cursor.max(lost.start)));
     }
 
     /// A gap that ends at `end` is to be skipped: what lies so far before it that no window reaches over both will go.
@@ -64,8 +64,7 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(frags) = frags else { return };
         let kept = window.top(frags).max(end).0.saturating_sub(window.cap().into());
         let lost = Range { start: window.head(frags), end: Offset(kept).min(window.next()) };
-        if !lost.is_empty() {
-            self.warn_of_loss(id, side, lost, view, app);
+        if !lost.is_empty() && self.warn_of_loss(id, side, lost, view, app) {
             self.count_overrun(id, side, lost);
         }
     }
@@ -73,14 +72,11 @@ impl<A, M: Memory> Engine<A, M> {
     /// In-order octets that are held although the ring has no room for them.
     fn too_old(&mut self, id: Id, side: Side) -> Option<Range> {
         let live = self.flows.live(id)?;
-        let stream = live.conn.stream(side);
-        let (head, next) = (stream.window().head(self.buffers.frags(live.buffers[side])?), stream.next());
-        let ring = match live.rings[side] {
-            Some(ring) => ring,
-            None => self.find_ring(id, side),
-        };
-        let end = Offset(next.0.saturating_sub(ring.into())).min(self.needed(self.flows.live(id)?, side));
-        let lost = Range { start: head, end };
+        let window = live.conn.stream(side).window();
+        let (head, needed) = (window.head(self.buffers.frags(live.buffers[side])?), self.needed(live, side));
+        let (next, ring) = (window.next(), live.rings[side]);
+        let ring = ring.unwrap_or_else(|| self.find_ring(id, side));
+        let lost = Range { start: head, end: Offset(next.0.saturating_sub(ring.into())).min(needed) };
         (!lost.is_empty()).then_some(lost)
     }
 
