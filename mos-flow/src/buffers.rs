@@ -48,6 +48,25 @@ impl Lending {
 type Chunks<M> = ChunkPool<<M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
 pub(crate) type Octets<'a, M> = Chunked<'a, <M as Memory>::Of<u8>, <M as Memory>::Of<u32>>;
 
+/// What one stream holds.
+pub(crate) struct Record<'a, M: Memory> {
+    stream: &'a StreamBuffer,
+    pool: &'a Chunks<M>,
+}
+
+impl<'a, M: Memory> Record<'a, M> {
+    #[inline]
+    pub(crate) fn frags(&self) -> &'a FragList<MAX_RANGES> {
+        &self.stream.frags
+    }
+
+    /// The longest prefix of `range` in one piece; empty when its first octet is not held.
+    #[inline]
+    pub(crate) fn piece(&self, range: Range) -> &'a [u8] {
+        self.stream.chunks.piece(self.pool, range)
+    }
+}
+
 /// All stream memory of an engine.
 pub(crate) struct Buffers<M: Memory> {
     pool: Chunks<M>,
@@ -177,9 +196,15 @@ impl<M: Memory> Buffers<M> {
         policy.resolve(queue.cloned().as_mut(), next, segment, keep);
     }
 
+    /// What a stream holds, for readers.
+    #[inline]
+    pub(crate) fn record(&self, id: Id) -> Option<Record<'_, M>> {
+        self.streams.get(id).map(|stream| Record { stream, pool: &self.pool })
+    }
+
     /// The longest prefix of `range` in one piece; empty when its first octet is not held.
     pub(crate) fn piece(&self, id: Id, range: Range) -> &[u8] {
-        self.streams.get(id).map_or(&[], |b| b.chunks.piece(&self.pool, range))
+        self.record(id).map_or(&[], |record| record.piece(range))
     }
 
     /// Copies the held octets of `range` to `buf`, up to its length. Returns how many.

@@ -2,6 +2,8 @@
 
 mod lent;
 
+mod held;
+
 mod read;
 
 mod wish;
@@ -116,18 +118,16 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         self.engine.flows.id_at(index).ok_or(SocketError::NoSocket)
     }
 
+    #[inline]
     fn flow(&self) -> Result<&Flow, SocketError> {
-        self.engine.flows.get(self.flow_id()?).ok_or(SocketError::NoSocket)
+        let socket = self.engine.sockets.get(self.socket)?;
+        let index = socket.flow().ok_or(SocketError::WrongKind)?;
+        self.engine.flows.at(index).ok_or(SocketError::NoSocket)
     }
 
     #[inline]
     fn conn(&self) -> Result<Conn, SocketError> {
         self.engine.flows.conn(self.flow_id()?).ok_or(SocketError::NoSocket)
-    }
-
-    /// Where the octets of the stream that `side` receives are.
-    fn buffer(&self, side: Side) -> Result<Id, SocketError> {
-        Ok(self.engine.flows.live(self.flow_id()?).map_or(Id::NONE, |live| live.buffers[side]))
     }
 
     /// The TCP state of a side.
@@ -204,13 +204,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// The stream that `side` receives, as far as it exists and is kept.
     #[inline]
     fn stream(&self, side: Side) -> Result<Stream, SocketError> {
-        let (flow, conn) = (self.flow()?, self.conn()?);
-        match conn.state(side) {
-            _ if !flow.is_buffered(side) => Err(SocketError::Disabled),
-            State::Listen => Err(SocketError::Disabled), // there is no stream before the first SYN is through
-            State::SynSent => Err(SocketError::NotConnected),
-            _ => Ok(*conn.stream(side)),
-        }
+        held::stream_of(self.flow()?, &self.conn()?, side).copied()
     }
 
     /// The ranges that are held of the stream that `side` receives; `None` when nothing is. Octets that came with the
@@ -274,13 +268,7 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// As [`Monitor::ppeek`].
     pub fn range_at(&self, side: Side, offset: Offset) -> Result<Range, SocketError> {
-        if let Some(lent) = self.lent(side)? {
-            let range = Range { start: offset, ..lent.range() };
-            return lent.range().contains(offset).then_some(range).ok_or(SocketError::NoData);
-        }
-        let stream = self.stream(side)?;
-        let frags = self.frags(side)?.ok_or(SocketError::NoData)?;
-        stream.window().lookup(frags, offset).map_err(|_| SocketError::NoData)
+        self.held(side)?.range_at(offset).ok_or(SocketError::NoData)
     }
 
     /// Copies octets of the stream that `side` receives, from `offset` on, to `buf`, up to the end of the received
@@ -295,12 +283,17 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         if buf.is_empty() {
             return self.stream(side).map(|_| 0);
         }
-        let range = self.range_at(side, offset)?;
-        if let Some(lent) = self.lent(side)? {
-            let (place, octets) = (buf.iter_mut(), lent.piece(range));
-            return Ok(place.zip(octets).map(|(to, from)| *to = *from).count());
-        }
-        Ok(self.engine.buffers.copy(self.buffer(side)?, range, buf))
+        let held = self.held(side)?;
+        let range = held.range_at(offset).ok_or(SocketError::NoData)?;
+        let mut place = buf;
+        let wanted = range.intersection(Range::at(offset, place.len() as u64));
+        let end = held.pieces(wanted, |piece| {
+            if let Some((to, rest)) = core::mem::take(&mut place).split_at_mut_checked(piece.len()) {
+                to.copy_from_slice(piece);
+                place = rest;
+            }
+        });
+        Ok(usize::try_from(end.since(offset)).unwrap_or(usize::MAX))
     }
 
     /// The longest prefix of `range` that lies in one piece, without a copy; empty when its first octet is not held.
@@ -308,11 +301,8 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
     /// # Errors
     /// As [`Monitor::ppeek`], but for [`SocketError::NoData`].
     pub fn piece(&self, side: Side, range: Range) -> Result<&[u8], SocketError> {
-        match self.range_at(side, range.start) {
-            Ok(held) => self.piece_of(side, held.intersection(range)),
-            Err(SocketError::NoData) => Ok(&[]),
-            Err(e) => Err(e),
-        }
+        let held = self.held(side)?;
+        Ok(held.range_at(range.start).map_or(&[], |found| held.piece(found.intersection(range))))
     }
 }
 

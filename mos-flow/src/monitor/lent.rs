@@ -55,13 +55,4 @@ impl<'a, A, M: Memory> Monitor<'a, A, M> {
         let octets = self.payload.map_or(&[][..], |payload| lending.octets(payload));
         Ok(Some(Lent { start: lending.range.start, octets }))
     }
-
-    /// The longest prefix of a range that lies in one piece.
-    #[inline]
-    pub(super) fn piece_of(&self, side: Side, range: Range) -> Result<&[u8], SocketError> {
-        Ok(match self.lent(side)? {
-            Some(lent) => lent.piece(range),
-            None => self.engine.buffers.piece(self.buffer(side)?, range),
-        })
-    }
 }

@@ -12,18 +12,7 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     /// What this socket's cursor will find on `side`.
     #[inline]
     pub(super) fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
-        let cursor = self.cursor(side)?;
-        if let Some(lent) = self.lent(side)? {
-            return Ok(lent.next_for(cursor));
-        }
-        let stream = self.stream(side)?;
-        let window = stream.window();
-        Ok(match self.frags(side)? {
-            Some(frags) => window.next_for(frags, cursor),
-            None if side == Side::Server && self.conn()?.has_undecided_syn_data() => Next::Empty,
-            None if cursor < window.next() => Next::Lost(Range { start: cursor, end: window.next() }),
-            None => Next::Empty,
-        })
+        Ok(self.held(side)?.next_for(self.cursor(side)?))
     }
 
     /// The offset up to which this socket has read the stream that `side` receives.
@@ -64,13 +53,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     ///
     /// # Errors
     /// As there.
-    pub fn peek_with(
-        &mut self,
-        side: Side,
-        most: usize,
-        mut f: impl FnMut(&[u8]),
-    ) -> Result<Peek, SocketError> {
-        let range = match self.next_for_cursor(side)? {
+    pub fn peek_with(&mut self, side: Side, most: usize, f: impl FnMut(&[u8])) -> Result<Peek, SocketError> {
+        let held = self.held(side)?;
+        let range = match held.next_for(self.cursor(side)?) {
             Next::Data(range) => {
                 Range { end: range.end.min(range.start.saturating_add(most as u64)), ..range }
             }
@@ -80,17 +65,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
             }
             Next::Empty => return Ok(Peek::Empty),
         };
-        let mut at = range.start;
-        while at < range.end {
-            let piece = self.piece_of(side, Range { start: at, end: range.end })?;
-            if piece.is_empty() {
-                break;
-            }
-            f(piece);
-            at = at.saturating_add(piece.len() as u64);
-        }
-        self.set_cursor(side, at)?;
-        Ok(Peek::Data(Range { start: range.start, end: at }))
+        let end = held.pieces(range, f);
+        self.set_cursor(side, end)?;
+        Ok(Peek::Data(Range { start: range.start, end }))
     }
 
     /// Moves this socket's cursor over the next in-order octets of the stream that `side` receives, `most` of them at the
@@ -132,22 +109,33 @@ impl<A, M: Memory> Monitor<'_, A, M> {
         limit: Offset,
         mut f: impl FnMut(Range, &[u8]),
     ) -> Result<(), SocketError> {
-        while self.cursor(side)? < limit {
-            let end = match self.next_for_cursor(side)? {
+        let before = self.cursor(side)?;
+        if before >= limit {
+            return Ok(());
+        }
+        let (held, mut cursor) = (self.held(side)?, before);
+        while cursor < limit {
+            match held.next_for(cursor) {
                 Next::Data(range) => {
-                    let range = Range { end: range.end.min(limit), ..range };
-                    let piece = self.piece_of(side, range)?;
-                    let read = Range::at(range.start, piece.len() as u64);
-                    f(read, piece);
-                    read.end
+                    let end = range.end.min(limit);
+                    let read = held.pieces(Range { end, ..range }, |piece| {
+                        let from = cursor;
+                        cursor = from.saturating_add(piece.len() as u64);
+                        f(Range { start: from, end: cursor }, piece);
+                    });
+                    if read < end {
+                        break;
+                    }
                 }
                 Next::Lost(range) => {
                     f(range, &[]);
-                    range.end
+                    cursor = range.end;
                 }
-                Next::Empty => return Ok(()),
-            };
-            self.set_cursor(side, end)?;
+                Next::Empty => break,
+            }
+        }
+        if cursor > before {
+            self.set_cursor(side, cursor)?;
         }
         Ok(())
     }
