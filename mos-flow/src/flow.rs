@@ -236,6 +236,12 @@ impl Live {
         if hidden { Offset::ZERO } else { self.conn.stream(side).next() }
     }
 
+    /// Whether the stream that `side` receives is to be looked at after the burst.
+    #[inline]
+    pub(crate) fn has_news(&self, side: Side) -> bool {
+        self.pending[side] || self.shrunk[side] || self.waits != NONE
+    }
+
     /// Nothing that was left undone has to be looked at with each of its segments.
     fn is_in_step(&self) -> bool {
         self.shifts.is_none() && !self.reset && !self.timers.has_holes()

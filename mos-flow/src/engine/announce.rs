@@ -25,8 +25,10 @@ impl<A, M: Memory> Engine<A, M> {
                 None => self.pending.1 = Id::NONE,
             }
             for side in Side::BOTH {
-                self.announce_side(id, side, app);
-                self.trim_if_shrunk(id, side, app);
+                if self.flows.live(id).is_some_and(|live| live.has_news(side)) {
+                    self.announce_side(id, side, app);
+                    self.trim_if_shrunk(id, side, app);
+                }
             }
             if self.flows.live(id).is_some_and(|live| live.reset) {
                 self.end(id, EndReason::Reset, Side::Client, app);
@@ -113,7 +115,15 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// Ends the wait of a socket when the stream stands where it has to. `None` when it waits on; otherwise whether it did
     /// wait, and has not read everything yet.
+    #[inline]
     fn take_wait(&mut self, id: Id, index: u32, side: Side) -> Option<bool> {
+        match self.flows.live(id) {
+            Some(live) if live.waits != NONE => self.take_wait_of(id, index, side),
+            _ => Some(false), // as nearly always
+        }
+    }
+
+    fn take_wait_of(&mut self, id: Id, index: u32, side: Side) -> Option<bool> {
         let Some(live) = self.flows.live_mut(id) else { return Some(false) };
         let Some(until) = self.waits.until(live.waits, index, side) else { return Some(false) };
         let readable = live.readable(side);

@@ -252,10 +252,12 @@ impl<A, M: Memory> Engine<A, M> {
     /// Forgets a connection that no socket watches any more. Returns whether it did.
     pub(super) fn forget_if_unwatched(&mut self, id: Id) -> bool {
         let Some(flow) = self.flows.get_mut(id).filter(|f| f.over.is_none()) else { return false };
-        let stopped = flow.take(Mark::Stopped);
+        if !flow.take(Mark::Stopped) {
+            return false;
+        }
         // What the ends count differently must be translated as long as there are two.
         let changed = self.flows.live(id).is_some_and(|live| self.is_changed(live));
-        let unwatched = stopped && !changed && !self.is_watched(id);
+        let unwatched = !changed && !self.is_watched(id);
         if unwatched {
             self.note_unwatched(id);
             self.forget(id);
