@@ -170,6 +170,7 @@ impl<M: Memory> Buffers<M> {
     }
 
     /// Hands the parts of a stream's memory to `f`; `None` when the stream holds nothing.
+    #[inline]
     pub(crate) fn with<R>(
         &mut self,
         id: Id,
@@ -232,10 +233,9 @@ impl<M: Memory> Buffers<M> {
     /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were, and whether nothing is held
     /// any more.
     pub(crate) fn release(&mut self, id: Id, conn: &mut Conn, side: Side, offset: Offset) -> (u64, bool) {
-        self.with(id, OverlapPolicy::First, |b| {
-            let octets = conn.release(side, b.frags, b.store, offset);
-            (octets, b.frags.is_empty() && conn.stream(side).window().run().is_empty())
-        })
-        .unwrap_or((0, false))
+        let Some(b) = self.streams.get_mut(id) else { return (0, false) };
+        let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
+        let octets = conn.release(side, &mut b.frags, &mut store, offset);
+        (octets, b.frags.is_empty() && conn.stream(side).window().run().is_empty())
     }
 }

@@ -198,6 +198,24 @@ impl Window {
         done
     }
 
+    /// Stores the next octets in order, if there is nothing but the run and nothing gives way: the same as [`Window::write`],
+    /// which is to be asked otherwise. Nothing is held then that was not before.
+    #[inline]
+    pub fn try_append<const N: usize, S: Store>(
+        &mut self,
+        frags: &FragList<N>,
+        store: &mut S,
+        data: &[u8],
+    ) -> bool {
+        let run = Range { start: self.run().start, end: self.next.saturating_add(data.len() as u64) };
+        let fits = frags.is_empty() && run.len() <= u64::from(self.cap);
+        let stored = fits && store.add(self.next, data).is_ok();
+        if stored {
+            self.set_run(run);
+        }
+        stored
+    }
+
     /// Whether the next `len` octets in order touch nothing, and make nothing but the run give way.
     #[inline]
     fn nothing_is_near<const N: usize>(&self, frags: &FragList<N>, len: usize) -> bool {

@@ -237,6 +237,20 @@ impl Stream {
         told
     }
 
+    /// Stores payload that is the next in order, if nothing is held apart from what is in order and nothing gives way for it;
+    /// otherwise nothing has changed, and [`Stream::store`] says what becomes of it. Returns how many octets it has.
+    #[inline]
+    pub(crate) fn store_next<S: Store, R, const N: usize>(
+        &mut self,
+        segment: &Segment<'_>,
+        buffer: Option<&mut Buffer<'_, S, R, N>>,
+    ) -> Option<u64> {
+        let (buffer, payload) = (buffer.filter(|_| !self.urgent_removed)?, segment.captured());
+        let stored = self.window.try_append(buffer.frags, buffer.store, payload);
+        self.holds_early &= !stored;
+        stored.then_some(payload.len() as u64)
+    }
+
     /// Stores payload, or only follows its position when there is no buffer. Returns what became of it, and how many of
     /// the octets stored came too late: behind them the stream had gone on.
     pub(crate) fn store<S: Store, R: Resolve, const N: usize>(

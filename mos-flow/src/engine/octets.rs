@@ -25,15 +25,21 @@ impl<A, M: Memory> Engine<A, M> {
         with.unwrap_or_else(|| conn.arriving::<Flat<[u8; 0]>, 0>(to, segment, None))
     }
 
-    /// Gives a segment to its receiver. What is `in_step` has gone through all but its octets.
-    pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>, in_step: bool) -> Report {
+    /// Gives a segment in step to its receiver: nothing waits there.
+    #[inline]
+    pub(super) fn store_in_step(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
+        let (conn, record, policy) = (&mut live.conn, live.buffers[to], flow.overlap[to]);
+        let kept = self.buffers.with(record, policy, |b| conn.received_in_step(to, segment, Some(b)));
+        kept.unwrap_or_else(|| self.store(id, to, segment))
+    }
+
+    /// Gives a segment to its receiver.
+    pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
         let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
         let (conn, policy) = (&mut live.conn, flow.overlap[to]);
         let record = live.buffers[to];
-        let kept = self.buffers.with(record, policy, |b| match in_step {
-            true => conn.received_in_step(to, segment, Some(b)),
-            false => conn.received(to, segment, Some(b)),
-        });
+        let kept = self.buffers.with(record, policy, |b| conn.received(to, segment, Some(b)));
         if let Some(report) = kept {
             if policy.has_queue() && !conn.stream(to).holds_early() {
                 self.buffers.close_queue(record);
@@ -41,10 +47,7 @@ impl<A, M: Memory> Engine<A, M> {
             return report;
         }
         let next = conn.stream(to).rcv_nxt();
-        let mut report = match in_step {
-            true => conn.received_in_step(to, segment, NO_BUFFER),
-            false => conn.received(to, segment, NO_BUFFER),
-        };
+        let mut report = conn.received(to, segment, NO_BUFFER);
         if flow.is_buffered(to) && segment.payload_len > 0 {
             // There was no record for them: their place in the stream is known, the octets are not.
             let end = conn.stream(to).position(segment.data_seq()) + i64::from(segment.payload_len);
@@ -57,18 +60,21 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Gives a stream that is to be kept a record for its octets, and sees to it that there is memory for the segment.
+    #[inline]
     pub(super) fn open_buffer(&mut self, id: Id, side: Side, segment: &Segment<'_>, app: &mut A) {
-        let octets = segment.payload_len;
-        if self.buffers.is_short_for(octets) {
+        if self.buffers.is_short_for(segment.payload_len) {
             self.reclaim(id, side);
-            if self.buffers.is_short_for(octets) {
+            if self.buffers.is_short_for(segment.payload_len) {
                 self.shed_for(id, side, segment, app);
             }
         }
         let Some((flow, live)) = self.flows.both(id) else { return };
-        if !flow.is_buffered(side) || !live.buffers[side].is_none() {
-            return;
+        if flow.is_buffered(side) && live.buffers[side].is_none() {
+            self.open_record(id, side, segment, app);
         }
+    }
+
+    fn open_record(&mut self, id: Id, side: Side, segment: &Segment<'_>, app: &mut A) {
         let mut record = self.buffers.open(id, side);
         if record.is_none() {
             self.reclaim(id, side);

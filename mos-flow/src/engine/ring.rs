@@ -25,8 +25,8 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// Whoever has not read octets that are about to go is told of new data first, if that was not announced yet, and
-    /// then of the loss. Returns whether there was somebody.
+    /// Tells whoever has not read octets that are about to go. Returns whether there was somebody.
+    #[inline]
     fn warn_of_loss(
         &mut self,
         id: Id,
@@ -37,11 +37,16 @@ impl<A, M: Memory> Engine<A, M> {
     ) -> bool {
         let unread = self.cursors_below(id, side, lost.end).next().is_some();
         if unread {
-            self.hurry(id, side, lost.end);
-            self.announce_side(id, side, app);
-            self.warn_of_overrun(id, side, lost, view, app);
+            self.tell_of_loss(id, side, lost, view, app);
         }
         unread
+    }
+
+    /// Tells the readers of a stream of new data, if that was not announced yet, and then of the loss.
+    fn tell_of_loss(&mut self, id: Id, side: Side, lost: Range, view: Option<PacketRef<'_>>, app: &mut A) {
+        self.hurry(id, side, lost.end);
+        self.announce_side(id, side, app);
+        self.warn_of_overrun(id, side, lost, view, app);
     }
 
     /// Counts octets that go although somebody has not read them.

@@ -178,7 +178,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (to, segment) = (!from, passage.segment);
         let lends = self.can_lend(id, to, sent, segment);
         let arrival = if lends { Arrival::default() } else { self.before_store(id, from, passage, app) };
-        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment, false) };
+        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment) };
         self.account(id, to, &arrival, &report);
         if report.fin {
             self.hurry(id, to, Offset(u64::MAX));

@@ -56,7 +56,7 @@ impl<A, M: Memory> Engine<A, M> {
         if (asked & (EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData))).is_empty() {
             self.stats.events[Event::PacketIn] += 1;
             self.open_buffer(id, to, segment, app);
-            let report = self.store(id, to, segment, true);
+            let report = self.store_in_step(id, to, segment);
             self.account(id, to, &Arrival::default(), &report);
             self.after_store(id, to, &report, passage.view, app);
         } else if self.can_lend_in_step(id, to, segment) {

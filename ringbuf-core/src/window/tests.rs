@@ -42,6 +42,29 @@ impl Stream {
     }
 }
 
+/// The octets that are held and what is expected next, after a short append: taken where only the run is near and all fits.
+#[test]
+fn an_append_takes_what_fits_behind_the_run_or_changes_nothing() {
+    let cases = [
+        ("abcd", 0, "efg", true, "abcdefg"),
+        ("abcd", 0, "efgh", true, "abcdefgh"),
+        ("abcd", 0, "efghi", false, "abcd"),
+        ("", 0, "abcdefgh", true, "abcdefgh"),
+        ("abcd", 7, "ef", false, "abcd...x"),
+    ];
+    for (run, early, data, taken, text) in cases {
+        let mut s = Stream::new(8, Overlap::First);
+        let _ = s.write(0, run.as_bytes());
+        if early > 0 {
+            let _ = s.write(early, b"x");
+        }
+        assert_eq!(s.window.try_append(&s.frags, &mut s.store, data.as_bytes()), taken, "{run} {data}");
+        let next = run.len() + if taken { data.len() } else { 0 };
+        assert_eq!((s.text().as_str(), s.window.next()), (text, Offset(next as u64)));
+        s.window.check(&s.frags);
+    }
+}
+
 /// Outcomes of the original's ring where it is right, and of its documented intent where it is not: a short segment
 /// inside a longer range must not touch what lies behind it.
 /// Every place and length at the edges, on rings of every size down to nothing.

@@ -64,6 +64,7 @@ impl Conn {
     }
 
     /// Stores the payload of a segment that [`Conn::step`] took.
+    #[inline]
     pub fn received_in_step<S: Store, R: Resolve, const N: usize>(
         &mut self,
         to: Side,
@@ -72,7 +73,10 @@ impl Conn {
     ) -> Report {
         let mut report = Report::default();
         if segment.payload_len > 0 {
-            (report.data, report.late) = self.sides[to].stream.store(segment, buffer.as_mut());
+            match self.sides[to].stream.store_next(segment, buffer.as_mut()) {
+                Some(fresh) => (report.data.fresh, report.data.advanced) = (fresh, fresh),
+                None => (report.data, report.late) = self.sides[to].stream.store(segment, buffer.as_mut()),
+            }
             report.in_order = self.sides[to].stream.last_octets(report.data.advanced);
         }
         report
