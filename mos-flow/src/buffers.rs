@@ -11,22 +11,31 @@ use crate::overlap::{OverlapPolicy, Rule, SegmentQueue};
 use crate::slab::{Id, Reuse, Slab, Slot};
 use core::fmt;
 use ringbuf_core::chunk::{ChunkMap, ChunkPool, Chunked};
-use ringbuf_core::{FragList, Offset, Range};
+use ringbuf_core::{FragList, Offset, Range, hint};
 use tcp_reasm::{Buffer, Conn, Side};
 
 /// Ranges that a stream holds apart from its in-order run.
 pub const MAX_RANGES: usize = 32;
 
 /// Where the octets of one stream are. It exists only while there are any.
+///
+/// The ranges come last, so that what a stream without any needs is together.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct StreamBuffer {
-    frags: FragList<MAX_RANGES>,
-    chunks: ChunkMap,
     /// The connection, and the side that receives the stream.
     owner: Option<(Id, Side)>,
     /// Boundaries of the segments that wait, if the policy asks for them.
     queue: Option<Id>,
+    chunks: ChunkMap,
+    frags: FragList<MAX_RANGES>,
 }
+
+/// Records that are near enough by themselves. An arbitrary figure.
+const FEW: usize = 256;
+
+/// What a stream without ranges needs of its slot, octets: all but the array of ranges.
+const HOT: usize = size_of::<Slot<StreamBuffer>>() - MAX_RANGES * size_of::<Range>();
 
 /// Octets of a stream that are in order, in the packet at hand and nowhere else, while its receiver's handlers run.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +103,20 @@ impl<M: Memory> Buffers<M> {
     ) -> Self {
         let (pool, streams) = (ChunkPool::new(octets, links), Slab::new(streams, Reuse::Newest));
         Buffers { pool, streams, queues: Slab::new(queues, Reuse::Newest), hand: 0, most }
+    }
+
+    /// Whether records are so many that not all of them are near.
+    #[inline]
+    pub(crate) fn are_far_apart(&self) -> bool {
+        self.streams.len() > FEW
+    }
+
+    /// Asks for what an in-order stream needs of its record.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: Id) {
+        if let Some(slot) = self.streams.slot(id.index()) {
+            hint::prefetch_first::<_, HOT>(slot);
+        }
     }
 
     /// Chunks in use, and chunks there are.

@@ -438,6 +438,9 @@ impl<A, M: Memory> Engine<A, M> {
         if self.flows.are_far_apart() {
             prepared.iter().flatten().for_each(|p| self.flows.prefetch_live(p.candidate));
         }
+        if self.buffers.are_far_apart() {
+            prepared.iter().flatten().for_each(|p| self.prefetch_stream(p));
+        }
         let mut prepared = prepared.iter();
         for frame in frames {
             let tick = self.advance_clock(frame.time, app);

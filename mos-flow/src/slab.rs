@@ -55,6 +55,7 @@ pub const LOOK: usize = 64;
 
 /// One place of a [`Slab`].
 #[derive(Debug)]
+#[repr(C)] // the generation is asked first, and lies with the value's first octets
 pub struct Slot<T> {
     generation: u32,
     content: Content<T>,

@@ -22,7 +22,7 @@ use crate::overlap::OverlapPolicy;
 use crate::slab::{Id, NONE, Reuse, Slab, Slot};
 use core::fmt;
 use kind::{Number, Numbers};
-use ringbuf_core::Offset;
+use ringbuf_core::{Offset, hint};
 use tcp_reasm::{Side, Sides};
 use zerocopy::byteorder::native_endian::U64;
 
@@ -284,6 +284,14 @@ impl<A, M: Memory> Sockets<A, M> {
     /// The socket in a slot.
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Socket> {
         self.sockets.at_mut(index)
+    }
+
+    /// Asks for the memory of a socket.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(slot) = self.sockets.slot(index) {
+            hint::prefetch_all(slot);
+        }
     }
 
     /// The id of the socket in a slot.

@@ -41,11 +41,12 @@ impl core::error::Error for FragListFull {}
 /// # Ok::<(), ringbuf_core::frag::FragListFull>(())
 /// ```
 #[derive(Clone)]
+#[repr(C)] // an empty list is told by its first words
 pub struct FragList<const N: usize> {
-    array: [Range; N],
     /// Where the entries begin in the array.
     start: usize,
     len: usize,
+    array: [Range; N],
 }
 
 impl<const N: usize> Default for FragList<N> {
@@ -71,7 +72,7 @@ impl<const N: usize> fmt::Debug for FragList<N> {
 impl<const N: usize> FragList<N> {
     /// An empty list.
     pub const fn new() -> Self {
-        FragList { array: [Range { start: Offset::ZERO, end: Offset::ZERO }; N], start: 0, len: 0 }
+        FragList { start: 0, len: 0, array: [Range { start: Offset::ZERO, end: Offset::ZERO }; N] }
     }
 
     /// The ranges in ascending order.

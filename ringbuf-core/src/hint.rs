@@ -25,13 +25,23 @@ fn prefetch_address(address: *const u8) {
 /// Asks for every cache line that `value` lies in.
 #[inline(always)]
 pub fn prefetch_all<T>(value: &T) {
-    let lines = size_of::<T>().div_ceil(64);
+    prefetch_octets(value, size_of::<T>());
+}
+
+/// Asks for the cache lines that the first `N` octets of `value` lie in.
+#[inline(always)]
+pub fn prefetch_first<T, const N: usize>(value: &T) {
+    prefetch_octets(value, N.min(size_of::<T>()));
+}
+
+#[inline(always)]
+fn prefetch_octets<T>(value: &T, len: usize) {
     let start = core::ptr::from_ref(value).cast::<u8>();
-    for line in 0..lines {
+    for line in 0..len.div_ceil(64) {
         prefetch_address(start.wrapping_add(64 * line));
     }
     // What begins inside of a line may end in one more.
-    prefetch_address(start.wrapping_add(size_of::<T>().saturating_sub(1)));
+    prefetch_address(start.wrapping_add(len.saturating_sub(1)));
 }
 
 #[cfg(test)]
@@ -41,6 +51,7 @@ mod tests {
         let lines = [7_u8; 200];
         super::prefetch(&lines);
         super::prefetch_all(&lines);
+        super::prefetch_first::<_, 70>(&lines);
         assert_eq!(lines, [7; 200]);
     }
 }

@@ -1,6 +1,6 @@
 //! The octets of a connection's streams: stored, pushed out, released.
 
-use super::Engine;
+use super::{Engine, Prepared};
 use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
 use crate::context::Trouble;
@@ -16,6 +16,16 @@ use tcp_reasm::{Arrival, NO_BUFFER, Report, Segment, Side};
 const VICTIMS: usize = 8;
 
 impl<A, M: Memory> Engine<A, M> {
+    /// Asks for the records of the stream that a packet may bring octets of, and of the first socket that may read it.
+    #[inline]
+    pub(super) fn prefetch_stream(&self, p: &Prepared) {
+        let Some(flow) = self.flows.at(p.candidate) else { return };
+        self.sockets.prefetch(flow.first_socket);
+        if let Some(live) = self.flows.live_of(flow) {
+            self.buffers.prefetch(live.buffers[!flow.sender(p.ascending)]);
+        }
+    }
+
     pub(super) fn arriving(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Arrival {
         let Some((flow, live)) = self.flows.both(id) else { return Arrival::default() };
         let conn = &live.conn;
