@@ -136,7 +136,12 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The indices of a connection's sockets, in order.
     pub(super) fn watchers(&self, id: Id) -> impl Iterator<Item = u32> + '_ {
-        let first = self.flows.get(id).map_or(NONE, |flow| flow.first_socket);
+        self.ring_from(self.flows.get(id).map_or(NONE, |flow| flow.first_socket))
+    }
+
+    /// The indices of a ring of sockets, from the first one on.
+    #[inline]
+    fn ring_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
         core::iter::successors(self.sockets.at(first).map(|_| first), move |index| {
             self.sockets.at(*index).map(|socket| socket.next).filter(|next| *next != first)
         })
@@ -313,8 +318,9 @@ impl<A, M: Memory> Engine<A, M> {
             let at_once = flow.interest[Hook::Receiver as usize].has(Event::NewData);
             flow.is(Mark::Read) || at_once || !(flow.interest[Hook::None as usize] & told).is_empty()
         };
-        let read = self.flows.get(id).is_some_and(has_readers).then(|| self.watchers(id));
-        let sockets = read.into_iter().flatten().filter_map(|index| self.sockets.at(index));
+        let flow = self.flows.get(id).filter(|flow| has_readers(flow));
+        let sockets = self.ring_from(flow.map_or(NONE, |flow| flow.first_socket));
+        let sockets = sockets.filter_map(|index| self.sockets.at(index));
         // Most have read it: that is asked first.
         let behind = sockets.filter(move |socket| socket.cursor(side) < end);
         behind.filter(move |socket| self.is_reader(socket, side)).map(move |socket| socket.cursor(side))
