@@ -417,13 +417,13 @@ impl<A, M: Memory> Engine<A, M> {
     /// Passes over at most [`BURST`] frames, each asking for the memory that the next one needs: headers, buckets,
     /// connections.
     fn process_chunk(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
-        for frame in frames.iter() {
+        let own = |frame: &&Frame<'_>| frame.verdict != Verdict::Drop;
+        for frame in frames.iter().filter(own) {
             if let [first, ..] = frame.data {
                 hint::prefetch(first);
                 hint::prefetch(frame.data.get(64).unwrap_or(first));
             }
         }
-        let own = |frame: &&Frame<'_>| frame.verdict != Verdict::Drop;
         // Filled in its place: what is collected is moved.
         let mut prepared = heapless::Vec::<_, BURST>::new();
         for frame in frames.iter().filter(own) {

@@ -1,10 +1,12 @@
-//! Several workers beside one, in turns, on the same capture in memory.
+//! Several workers beside one, in turns, on the same capture in memory. It is dealt out before: with several queues of a network
+//! card, nobody looks at the frames of others.
 
 use super::{App, Args, Mode, engine};
 use crate::common::Failure;
 use mos_dpdk::capture::Capture;
 use mos_dpdk::port::{Capabilities, Port, PortError, Received, Spread, Statistics, Timestamps};
-use mos_dpdk::runtime::{self, Crew, Deal, Options, Outcome};
+use mos_dpdk::rss::{Share, Splitter};
+use mos_dpdk::runtime::{self, Crew, Options, Outcome};
 use mos_dpdk::{Links, Worker};
 use mos_flow::engine::BURST;
 use mos_flow::{Frame, Instant};
@@ -19,6 +21,8 @@ pub(super) struct Scale {
     repeat: u32,
     workers: u16,
     packets: u64,
+    /// Packets of the worker that has most.
+    most_packets: u64,
     /// Connections that all workers together have found.
     flows: u64,
     /// The median round of one worker.
@@ -67,7 +71,7 @@ impl Port for Round<'_> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { timestamps: Timestamps::File, spread: Spread::Alone, zero_copy: false }
+        Capabilities { timestamps: Timestamps::File, spread: Spread::ByHash, zero_copy: false }
     }
 
     fn statistics(&self) -> Statistics {
@@ -96,24 +100,20 @@ struct Took {
 }
 
 pub(super) fn measure(args: &Args, capture: &Capture) -> Result<Scale, Failure> {
-    let crew_of = |workers: u16| -> Result<Vec<Crewman<'_>>, Failure> {
-        let worker = |_| {
-            let engine = engine(args).map_err(|e| Failure::unusable(&e))?;
-            Ok(Worker::new(engine, App::new(), Links::listen(Round::new(capture, 0))))
-        };
-        (0..workers).map(worker).collect()
-    };
-    let (mut one, mut all) = (crew_of(1)?, crew_of(args.workers)?);
+    let shares = deal(capture, args.workers.into());
+    let mut one = vec![worker(args, capture)?];
+    let mut all: Vec<Crewman<'_>> =
+        shares.iter().map(|share| worker(args, share)).collect::<Result<_, Failure>>()?;
     let (mut one_took, mut all_took, mut flows) = (Vec::new(), Vec::new(), 0);
     let span = super::span_of(capture);
     for round in 0..=args.repeat {
         let shift = span.saturating_mul(u64::from(round));
         let took;
-        (one, took) = run(one, capture, shift)?;
+        (one, took) = run(one, shift)?;
         one_took.push(took);
         let before: u64 = all.iter().map(|worker| worker.engine.stats().flows).sum();
         let took;
-        (all, took) = run(all, capture, shift)?;
+        (all, took) = run(all, shift)?;
         all_took.push(took);
         flows = all.iter().map(|worker| worker.engine.stats().flows).sum::<u64>() - before;
     }
@@ -124,6 +124,7 @@ pub(super) fn measure(args: &Args, capture: &Capture) -> Result<Scale, Failure> 
         repeat: args.repeat,
         workers: args.workers,
         packets: capture.len() as u64,
+        most_packets: shares.iter().map(Capture::len).max().unwrap_or_default() as u64,
         flows,
         one_seconds,
         seconds,
@@ -132,30 +133,44 @@ pub(super) fn measure(args: &Args, capture: &Capture) -> Result<Scale, Failure> 
     })
 }
 
+/// The connections of a capture by worker, as cards deal them out.
+fn deal(capture: &Capture, workers: u32) -> Vec<Capture> {
+    let mut shares = Vec::new();
+    for share in (0..workers).filter_map(|rank| Share::new(rank, workers)) {
+        let (mut splitter, mut own) = (Splitter::new(share), Capture::default());
+        capture.frames_from(0).filter(|frame| splitter.takes(frame)).for_each(|frame| own.extend(&[frame]));
+        shares.push(own);
+    }
+    shares
+}
+
+fn worker<'c>(args: &Args, capture: &'c Capture) -> Result<Crewman<'c>, Failure> {
+    let engine = engine(args).map_err(|e| Failure::unusable(&e))?;
+    Ok(Worker::new(engine, App::new(), Links::listen(Round::new(capture, 0))))
+}
+
 /// One run over the capture; its connections are ended when the time was taken.
-fn run<'c>(
-    mut workers: Vec<Crewman<'c>>,
-    capture: &'c Capture,
-    shift: u64,
-) -> Result<(Vec<Crewman<'c>>, Took), Failure> {
+fn run(mut workers: Vec<Crewman<'_>>, shift: u64) -> Result<(Vec<Crewman<'_>>, Took), Failure> {
     for worker in &mut workers {
-        worker.links = Links::listen(Round::new(capture, shift));
+        let capture = worker.links.ports().map(|round| round.capture).next();
+        if let Some(capture) = capture {
+            worker.links = Links::listen(Round::new(capture, shift));
+        }
     }
     let cores = if workers.len() <= runtime::cores().len() { runtime::cores() } else { Vec::new() };
-    let options = Options { deal: Deal::Copies, cores, ..Options::default() };
+    let options = Options { cores, ..Options::default() };
     let control = |crew: &mut Crew<'_, App>| while crew.wait(Duration::from_secs(1)) > 0 {};
     let start = std::time::Instant::now();
     let ((), outcomes) = runtime::run(workers, &options, control)?;
     let clock = start.elapsed();
     let mut processor = Duration::ZERO;
-    let worker = |outcome: Outcome<App, Round<'c>>| match outcome {
-        Outcome::Ended(worker, result) => {
-            result.map_err(|e: PortError| Failure::partial(&e))?;
-            let spent = worker.links.ports().map(|round| round.spent.1).max();
+    let worker = |outcome| match outcome {
+        Outcome::Ended(mut worker, result) => {
+            let _: () = result.map_err(|e: PortError| Failure::partial(&e))?;
+            let spent = worker.links.ports().map(|round: &Round<'_>| round.spent.1).max();
             processor = processor.max(spent.unwrap_or_default());
-            let (mut engine, mut app) = worker.into_parts();
-            engine.shutdown(&mut app);
-            Ok(Worker::new(engine, app, Links::listen(Round::new(capture, shift))))
+            worker.engine.shutdown(&mut worker.app);
+            Ok(*worker)
         }
         Outcome::Died(words) => Err(Failure::partial(&format!("a worker died: {words}"))),
     };
@@ -174,7 +189,7 @@ impl Scale {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let mode = format!("{:?}", self.mode).to_lowercase();
         writeln!(out, "mode            {mode}, median of {} rounds", self.repeat)?;
-        writeln!(out, "packets         {}", self.packets)?;
+        writeln!(out, "packets         {} ({} at one worker)", self.packets, self.most_packets)?;
         writeln!(out, "flows           {}", self.flows)?;
         for (workers, seconds) in [(1, self.one_seconds), (self.workers, self.seconds)] {
             let mpps = self.packets as f64 / seconds / 1e6;
