@@ -89,6 +89,8 @@ mod arrays;
 
 mod announce;
 
+mod burst;
+
 #[cfg(any(test, feature = "_model"))]
 mod check;
 
@@ -141,20 +143,19 @@ use crate::monitor::Monitor;
 use crate::neighbours::Neighbours;
 use crate::outbox::Outbox;
 use crate::packet::{Frame, PacketRef, Verdict};
-
 use crate::reason::DropReason;
 use crate::shift::ShiftMap;
-use crate::slab::{Id, NONE, Reuse, Slab};
+use crate::slab::{Id, Reuse, Slab};
 use crate::socket::{FilterSlot, SocketError, SocketId, SocketKind, Sockets};
 use crate::stats::Stats;
 use crate::table::Table;
-use crate::time::{Clock, Instant, Tick};
+use crate::time::{Clock, Instant};
 use crate::timer::Wheel;
 use crate::wait::Waits;
 use crate::wire::{self, Packet, Walker};
 pub use arrays::Arrays;
+use burst::Prepared;
 use core::fmt;
-use ringbuf_core::hint;
 pub use send::ResetError;
 use tcp_reasm::{Segment, Sides};
 use timers::Alarms;
@@ -214,18 +215,6 @@ impl<A, M: Memory> fmt::Debug for Engine<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Engine({:?}, {:?}, {:?})", self.flows, self.sockets, self.buffers)
     }
-}
-
-/// What the first pass over a burst finds out about a frame.
-#[derive(Clone, Copy)]
-struct Prepared {
-    packet: Packet,
-    key: FlowKey,
-    hash: u64,
-    /// From the low endpoint to the high one.
-    ascending: bool,
-    /// The connection that it may belong to, once that was looked for.
-    candidate: u32,
 }
 
 /// A TCP packet on its way through the engine.
@@ -412,59 +401,6 @@ impl<A, M: Memory> Engine<A, M> {
             self.process_chunk(burst, app);
             self.announce(app);
         }
-    }
-
-    /// Passes over at most [`BURST`] frames, each asking for the memory that the next one needs: headers, buckets,
-    /// connections.
-    fn process_chunk(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
-        let own = |frame: &&Frame<'_>| frame.verdict != Verdict::Drop;
-        for frame in frames.iter().filter(own) {
-            if let [first, ..] = frame.data {
-                hint::prefetch(first);
-                hint::prefetch(frame.data.get(64).unwrap_or(first));
-            }
-        }
-        // Filled in its place: what is collected is moved.
-        let mut prepared = heapless::Vec::<_, BURST>::new();
-        for frame in frames.iter().filter(own) {
-            let _ = prepared.push(self.prepare(frame)); // at most as many as a burst has
-        }
-        for p in prepared.iter_mut().flatten() {
-            if let Some(index) = self.table.candidate(p.hash) {
-                p.candidate = index;
-                self.flows.prefetch(index);
-            }
-        }
-        if self.flows.are_far_apart() {
-            prepared.iter().flatten().for_each(|p| self.flows.prefetch_live(p.candidate));
-        }
-        if self.buffers.are_far_apart() {
-            prepared.iter().flatten().for_each(|p| self.prefetch_stream(p));
-        }
-        let mut prepared = prepared.iter();
-        for frame in frames {
-            let tick = self.advance_clock(frame.time, app);
-            match (frame.verdict, tick) {
-                (Verdict::Drop, _) => {
-                    self.stats.passed_over += 1;
-                    continue;
-                }
-                (_, Tick::Forward) => {}
-                (_, Tick::StepBack) => self.stats.clock_steps_back += 1,
-                (_, Tick::Jump) => self.stats.clock_jumps += 1,
-            }
-            if let Some(slot) = prepared.next() {
-                frame.verdict = self.process(frame, slot, app);
-            }
-        }
-    }
-
-    fn prepare(&self, frame: &Frame<'_>) -> Result<Prepared, DropReason> {
-        let packet = self.walker.walk(frame.link, frame.data)?;
-        let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
-        let hash = self.hasher.hash(&key);
-        self.table.prefetch(hash);
-        Ok(Prepared { packet, key, hash, ascending, candidate: NONE })
     }
 
     fn process(

@@ -220,6 +220,24 @@ fn a_server_that_forgets_the_request_changes_its_state_and_has_no_new_data() {
     );
 }
 
+/// What came with the SYN is announced at both hooks, behind each other.
+#[test]
+fn who_stops_when_told_of_new_data_at_one_hook_is_not_told_at_the_other() {
+    fn note_and_stop(ctx: &mut Context<'_, Log>) {
+        note(ctx);
+        let side = ctx.side();
+        ctx.monitor().unwrap().stop(side).unwrap();
+    }
+    for (handler, hooks) in [(note as Handler<Log>, 2), (note_and_stop, 1)] {
+        let mut w = World::new(small());
+        w.on(Event::NewData, Hook::None, handler).on(Event::NewData, Hook::Receiver, handler);
+        let mut x = exchange();
+        w.send(&[x.segment(Side::Client, Flags::SYN, b"early")]);
+        w.send(&[x.segment(Side::Server, Flags::SYN | Flags::ACK, b"")]);
+        assert_eq!(w.take().len(), hooks);
+    }
+}
+
 #[test]
 fn a_connection_that_was_picked_up_does_not_start_again_with_a_syn() {
     let mut w = World::new(Config { midstream: true, ..small() });
