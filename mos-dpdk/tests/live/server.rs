@@ -29,6 +29,9 @@ impl Server {
 }
 
 fn answer(stream: TcpStream, body: &[u8]) -> std::io::Result<()> {
+    // Full segments but for the last one, however slowly they are written: who looks for words in segments takes a shorter one
+    // for the end of what is said.
+    rustix::net::sockopt::set_tcp_cork(&stream, true)?;
     let mut head = BufReader::new(&stream);
     let mut line = String::new();
     while line != "\r\n" {
