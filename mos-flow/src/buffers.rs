@@ -31,9 +31,6 @@ pub struct StreamBuffer {
     frags: FragList<MAX_RANGES>,
 }
 
-/// Records that are near enough by themselves. An arbitrary figure.
-const FEW: usize = 256;
-
 /// What a stream without ranges needs of its slot, octets: all but the array of ranges.
 const HOT: usize = size_of::<Slot<StreamBuffer>>() - MAX_RANGES * size_of::<Range>();
 
@@ -108,7 +105,7 @@ impl<M: Memory> Buffers<M> {
     /// Whether records are so many that not all of them are near.
     #[inline]
     pub(crate) fn are_far_apart(&self) -> bool {
-        self.streams.len() > FEW
+        self.streams.are_far_apart()
     }
 
     /// Asks for what an in-order stream needs of its record.

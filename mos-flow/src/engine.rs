@@ -135,7 +135,7 @@ use crate::context::Stage;
 use crate::defrag::Defrag;
 use crate::edit::EditBuffer;
 use crate::filter::Filter;
-use crate::flow::{Flow, Flows};
+use crate::flow::Flows;
 use crate::handlers::Handlers;
 use crate::key::{FlowKey, KeyHasher};
 use crate::memory::{Array, DefaultMemory, Memory};
@@ -152,7 +152,7 @@ use crate::table::Table;
 use crate::time::{Clock, Instant};
 use crate::timer::Wheel;
 use crate::wait::Waits;
-use crate::wire::{self, Packet, Walker};
+use crate::wire::{self, Packet, TCP, Walker};
 pub use arrays::Arrays;
 use burst::Prepared;
 use core::fmt;
@@ -165,7 +165,6 @@ pub const BURST: usize = 32;
 /// Changed copies of the packet in flight: as it came out of a raw socket's hands, as the receiver counts, out of the
 /// sender's hook, out of the receiver's hook.
 pub const SCRATCH: usize = 4;
-const TCP: u8 = 6;
 
 /// A packet processor for one core: flow table, connections, sockets, timers. `A` is the application's state, passed
 /// in with each call and given to its handlers.
@@ -520,7 +519,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The connection that has `key`, on either side.
     fn lookup(&self, key: &FlowKey, hash: u64) -> Option<Id> {
-        let same = |index| self.flows.at(index).is_some_and(|f: &Flow| f.key == *key);
+        let same = |index| self.flows.with_key(index, key).is_some();
         let own = self.table.find(hash, same).and_then(|index| self.flows.id_at(index));
         own.or_else(|| Some(self.aliases.find(key, hash)?.0))
     }

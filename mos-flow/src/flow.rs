@@ -41,9 +41,6 @@ pub enum EndReason {
     TimedOut,
 }
 
-/// Live records that are near enough by themselves: they fit into a cache of the second level. An arbitrary figure.
-const FEW: usize = 256;
-
 /// One connection. Public only so that memory for it can be lent.
 #[derive(Debug)]
 pub struct Flow {
@@ -388,7 +385,7 @@ impl<M: Memory> Flows<M> {
     /// Whether live records are so many that not all of them are near.
     #[inline]
     pub(crate) fn are_far_apart(&self) -> bool {
-        self.live.len() > FEW
+        self.live.are_far_apart()
     }
 
     /// Asks for the memory of the live record of a connection that is awake.

@@ -53,6 +53,9 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Slots that [`Slab::next_from`] looks at.
 pub const LOOK: usize = 64;
 
+/// Values that are near enough by themselves: they fit into a cache of the second level. An arbitrary figure.
+const FEW: usize = 256;
+
 /// One place of a [`Slab`].
 #[derive(Debug)]
 #[repr(C)] // the generation is asked first, and lies with the value's first octets
@@ -123,6 +126,12 @@ impl<T, M: Memory> Slab<T, M> {
     /// Whether no slot is occupied.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether values are so many that not all of them are near: then it pays to ask for one ahead.
+    #[inline]
+    pub(crate) fn are_far_apart(&self) -> bool {
+        self.len > FEW
     }
 
     /// The most values it holds.

@@ -48,6 +48,7 @@ pub(crate) mod craft;
 
 pub(crate) use link::SNAP;
 pub use link::{LinkType, MAX_LABELS};
+pub(crate) use packet::TCP;
 pub use packet::{Family, Fragment, Packet};
 pub(crate) use parse::verify;
 pub use parse::{MAX_DEPTH, MAX_EXTENSIONS, Walker, parse};

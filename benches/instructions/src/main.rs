@@ -216,7 +216,9 @@ fn count(path: &str, count: u64) -> Result<u64, String> {
     let output = valgrind.arg(path).arg(count.to_string()).output().map_err(|e| format!("valgrind: {e}"))?;
     let told = String::from_utf8_lossy(&output.stderr);
     let collected = told.lines().find_map(|line| line.split_once("Collected :")).map(|(_, n)| n.trim());
-    collected.and_then(|n| n.parse().ok()).ok_or_else(|| format!("valgrind tells no count:\n{told}"))
+    // None at all would keep every budget.
+    let count = collected.and_then(|n| n.parse().ok()).filter(|count| *count > 0);
+    count.ok_or_else(|| format!("valgrind tells no count:\n{told}"))
 }
 
 /// Counts every path with a budget; returns whether all kept theirs.

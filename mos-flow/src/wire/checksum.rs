@@ -1,9 +1,7 @@
 //! The internet checksum (RFC 1071), its use by IPv4, TCP and UDP, and its update after an edit (RFC 1624).
 
+use super::packet::{TCP, UDP};
 use super::{Family, Packet};
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// A running one's complement sum of 16-bit words.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,8 +7,8 @@ use super::udp::UdpHeader;
 use tcp_reasm::header::TcpHeader;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-pub(super) const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 
 /// The address family of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -201,3 +201,41 @@ fn an_active_socket_knows_the_monitor_that_it_was_opened_for() {
     assert_ne!(next, other);
     w.engine.check();
 }
+
+#[test]
+fn stopping_ends_events_and_then_the_connection() {
+    fn stop_both(ctx: &mut Context<'_, Log>) {
+        note(ctx);
+        ctx.monitor().unwrap().stop(None).unwrap();
+    }
+    fn stop_server(ctx: &mut Context<'_, Log>) {
+        ctx.monitor().unwrap().stop(Some(Side::Server)).unwrap();
+    }
+    // Also in the very first callback.
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, stop_both).on(Event::PacketIn, Hook::Receiver, note);
+    w.on(Event::ConnEnd, Hook::Receiver, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    assert_eq!(w.take().len(), 1);
+    assert_eq!((w.engine.flow_count(), w.engine.socket_count()), (0, 1));
+    let ends = w.engine.poll_unwatched().unwrap();
+    assert_eq!((ends.client, ends.server), (CLIENT.parse().unwrap(), SERVER.parse().unwrap()));
+    assert_eq!(w.engine.poll_unwatched(), None);
+    // One side only, and only this socket.
+    let mut w = World::new(small());
+    w.on(Event::ConnStart, Hook::Sender, stop_server).on(Event::PacketIn, Hook::Receiver, note);
+    let second = w.engine.open(SocketKind::Stream).unwrap();
+    w.engine.register(second, Event::PacketIn, Hook::Receiver, note, 2).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    assert_eq!(
+        w.take(),
+        [
+            "#2 packet_in receiver server SYN-SENT/SYN-RECEIVED",
+            "#2 packet_in receiver client ESTABLISHED/SYN-RECEIVED",
+            "packet_in receiver client ESTABLISHED/SYN-RECEIVED",
+            "#2 packet_in receiver server ESTABLISHED/ESTABLISHED",
+        ]
+    );
+}
