@@ -102,6 +102,8 @@ mod dispatch;
 
 mod end;
 
+mod follow;
+
 mod gaps;
 
 mod lend;
@@ -137,7 +139,7 @@ use crate::edit::EditBuffer;
 use crate::filter::Filter;
 use crate::flow::Flows;
 use crate::handlers::Handlers;
-use crate::key::{FlowKey, KeyHasher};
+use crate::key::KeyHasher;
 use crate::memory::{Array, DefaultMemory, Memory};
 use crate::monitor::Monitor;
 use crate::neighbours::Neighbours;
@@ -152,9 +154,9 @@ use crate::table::Table;
 use crate::time::{Clock, Instant};
 use crate::timer::Wheel;
 use crate::wait::Waits;
-use crate::wire::{self, Packet, TCP, Walker};
+use crate::wire::Walker;
 pub use arrays::Arrays;
-use burst::Prepared;
+use burst::{Look, Lookup, Prepared, Seen};
 use core::fmt;
 pub use send::ResetError;
 use tcp_reasm::{Segment, Sides};
@@ -220,7 +222,7 @@ impl<A, M: Memory> fmt::Debug for Engine<A, M> {
 pub(crate) struct Passage<'a, M: Memory> {
     view: PacketRef<'a>,
     segment: &'a Segment<'a>,
-    prepared: &'a Prepared,
+    lookup: &'a Lookup,
     verdict: Verdict,
     /// What handlers made of it.
     edited: Option<EditBuffer<M>>,
@@ -402,139 +404,10 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    fn process(
-        &mut self,
-        frame: &Frame<'_>,
-        prepared: &Result<Prepared, DropReason>,
-        app: &mut A,
-    ) -> Verdict {
-        self.stats.frames += 1;
-        self.stats.octets += u64::from(frame.wire_len);
-        let mut edited = None;
-        let verdict = match prepared {
-            Ok(prepared) if self.sockets.has_raw() => self.show_raw(frame, prepared, &mut edited, app),
-            Ok(prepared) => self.classify(frame, prepared, Verdict::Forward, &mut edited, app),
-            Err(reason) => {
-                self.count_drop(*reason);
-                return Verdict::Forward;
-            }
-        };
-        // Asked for before it is moved: a copy is large, and nearly always there is none.
-        if edited.is_some()
-            && let (Some(edited), Ok(p)) = (edited, prepared)
-        {
-            return self.put_out(frame, &p.packet, verdict, edited);
-        }
-        verdict
-    }
-
-    /// The frame is shown to the raw sockets, and goes on as they leave it.
-    fn show_raw(
-        &mut self,
-        frame: &Frame<'_>,
-        p: &Prepared,
-        edited: &mut Option<EditBuffer<M>>,
-        app: &mut A,
-    ) -> Verdict {
-        let segment = segment_of(frame.data, &p.packet);
-        let view = PacketRef { frame, packet: &p.packet, segment: segment.as_ref() };
-        let verdict = self.raise_raw(view, edited, app);
-        let Some(mut changed) = edited.take() else {
-            return self.classify(frame, p, verdict, edited, app);
-        };
-        changed.finish(view);
-        let frame = changed.frame(frame);
-        let verdict = match self.prepare(&frame) {
-            Ok(p) => self.classify(&frame, &p, verdict, edited, app),
-            Err(reason) => {
-                self.count_drop(reason);
-                verdict
-            }
-        };
-        self.keep_last(changed, edited);
-        verdict
-    }
-
-    /// A fragment, or a packet that is whole.
-    fn classify(
-        &mut self,
-        frame: &Frame<'_>,
-        p: &Prepared,
-        verdict: Verdict,
-        edited: &mut Option<EditBuffer<M>>,
-        app: &mut A,
-    ) -> Verdict {
-        if p.packet.fragment.is_none() {
-            return self.follow(frame, p, (verdict, true), edited, app);
-        }
-        match self.on_fragment(frame, &p.packet, app) {
-            Verdict::Drop => Verdict::Drop,
-            _ => verdict,
-        }
-    }
-
-    /// Finds the connection of a packet that is whole, and follows it. `so_far` is its verdict, and whether it came in one
-    /// piece.
-    fn follow(
-        &mut self,
-        frame: &Frame<'_>,
-        p: &Prepared,
-        so_far: (Verdict, bool),
-        edited: &mut Option<EditBuffer<M>>,
-        app: &mut A,
-    ) -> Verdict {
-        let (verdict, whole) = so_far;
-        let segment = segment_of(frame.data, &p.packet);
-        let view = PacketRef { frame, packet: &p.packet, segment: segment.as_ref() };
-        let Some(segment) = &segment else {
-            let reason = if p.packet.protocol == TCP { DropReason::TcpHeader } else { DropReason::NotTcp };
-            self.count_drop(reason);
-            return verdict;
-        };
-        if self.config.verify_checksums
-            && let Err(reason) = wire::verify(frame.data, &p.packet)
-        {
-            self.count_drop(reason);
-            return verdict;
-        }
-        let (stage, carries) = (Stage::Loose, segment.payload_len > 0);
-        let mut passage =
-            Passage { view, segment, prepared: p, verdict, edited: None, stage, whole, carries };
-        self.process_segment(&mut passage, app);
-        if let Some(mut changed) = passage.edited {
-            changed.finish(view);
-            *edited = Some(changed);
-        }
-        if core::mem::take(&mut self.dropped) { Verdict::Drop } else { passage.verdict }
-    }
-
-    fn process_segment(&mut self, passage: &mut Passage<'_, M>, app: &mut A) {
-        let p = passage.prepared;
-        match self.flows.with_key(p.candidate, &p.key).or_else(|| self.lookup(&p.key, p.hash)) {
-            Some(id) if self.step(id, passage, app) => {}
-            Some(id) => self.on_segment(id, passage, app),
-            None => self.admit(passage, app),
-        }
-    }
-
-    /// The connection that has `key`, on either side.
-    fn lookup(&self, key: &FlowKey, hash: u64) -> Option<Id> {
-        let same = |index| self.flows.with_key(index, key).is_some();
-        let own = self.table.find(hash, same).and_then(|index| self.flows.id_at(index));
-        own.or_else(|| Some(self.aliases.find(key, hash)?.0))
-    }
-
     /// Counts a frame that is not processed further. It is forwarded all the same: it is not ours to stop.
     fn count_drop(&mut self, reason: DropReason) {
         self.stats.drops[reason] += 1;
     }
-}
-
-/// The TCP segment in a whole packet.
-#[inline]
-fn segment_of<'a>(frame: &'a [u8], packet: &Packet) -> Option<Segment<'a>> {
-    let is_tcp = packet.protocol == TCP && packet.fragment.is_none();
-    is_tcp.then(|| Segment::parse(packet.segment_bytes(frame), packet.segment_len).ok())?
 }
 
 #[cfg(test)]

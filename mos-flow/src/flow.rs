@@ -20,7 +20,7 @@ use crate::time::Instant;
 use core::fmt;
 use ringbuf_core::window::Window;
 use ringbuf_core::{Offset, hint};
-use tcp_reasm::{Conn, PackedConn, Segment, Side, Sides, State, Timers};
+use tcp_reasm::{Conn, PackedConn, PlainSegment, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
 
 /// Why a connection ended.
@@ -468,7 +468,7 @@ impl<M: Memory> Flows<M> {
         &mut self,
         id: Id,
         from: Side,
-        segment: &Segment<'_>,
+        segment: &PlainSegment,
         now: Instant,
     ) -> bool {
         let Some(flow) = self.flows.get_mut(id) else { return false };
@@ -483,7 +483,7 @@ impl<M: Memory> Flows<M> {
         if kept || !live.is_in_step() || !live.conn.step(from, segment) {
             return false;
         }
-        live.conn.pass_in_step(!from, segment);
+        live.conn.pass_in_step(!from, segment.payload_len);
         live.timers.on_segment(now);
         true
     }

@@ -4,6 +4,7 @@ use crate::hash::{KeyedHash, address_words};
 use crate::wire::{Family, Packet, VlanStack, network};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use tcp_reasm::PlainSegment;
 
 /// A connection's identity: both endpoints in ascending order, and the network in which they are: family, VLANs and
 /// tunnels ([`Packet::network`]). Both directions have the same key.
@@ -33,15 +34,29 @@ impl Endpoint {
         (u128::from_be_bytes(self.address), self.port)
     }
 
+    /// One with an IPv4 address, by its rank among those: the address, then the port.
+    #[inline]
+    fn v4(rank: u64) -> Self {
+        let [.., a, b, c, d, e, f] = rank.to_be_bytes();
+        let address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
+        Endpoint { address, port: u16::from_be_bytes([e, f]) }
+    }
+
     /// The address that a mapped one stands for.
     #[inline]
-    fn v4(&self) -> u32 {
+    fn low_word(&self) -> u32 {
         let [.., a, b, c, d] = self.address;
         u32::from_be_bytes([a, b, c, d])
     }
 }
 
 impl FlowKey {
+    /// The key of no connection.
+    pub(crate) const NONE: FlowKey = {
+        let none = Endpoint { address: [0; 16], port: 0 };
+        FlowKey { low: none, high: none, network: [0, 0] }
+    };
+
     /// The key of a TCP packet, and whether the packet goes from the low endpoint to the high one.
     #[inline]
     pub fn of_packet(frame: &[u8], packet: &Packet) -> (FlowKey, bool) {
@@ -52,6 +67,16 @@ impl FlowKey {
         #[allow(clippy::cast_possible_truncation)] // the two halves
         let network = [(packet.network >> 32) as u32, packet.network as u32];
         (FlowKey { low, high, network }, ascending)
+    }
+
+    /// The same for a segment between two IPv4 addresses that came in no VLAN and no tunnel.
+    #[inline]
+    pub(crate) fn of_plain([src, dst]: [[u8; 4]; 2], segment: &PlainSegment) -> (FlowKey, bool) {
+        // As `Endpoint::rank`: the rest of mapped addresses is the same.
+        let rank = |address, port: u16| u64::from(u32::from_be_bytes(address)) << 16 | u64::from(port);
+        let (src, dst) = (rank(src, segment.src_port), rank(dst, segment.dst_port));
+        let (low, high) = (Endpoint::v4(src.min(dst)), Endpoint::v4(src.max(dst)));
+        (FlowKey { low, high, network: [0, 0] }, src <= dst)
     }
 
     /// The key of connections between two addresses that come in no VLAN and no tunnel. `None` when they are of different
@@ -127,7 +152,7 @@ impl KeyHasher {
         let ports = u64::from(key.low.port) << 32 | u64::from(key.high.port);
         let network = key.network();
         if network::family(network) == Family::V4 {
-            let addresses = u64::from(key.low.v4()) << 32 | u64::from(key.high.v4());
+            let addresses = u64::from(key.low.low_word()) << 32 | u64::from(key.high.low_word());
             return self.0.hash(&[network, ports, addresses]);
         }
         let ([a, b], [c, d]) = (address_words(&key.low.address), address_words(&key.high.address));

@@ -35,7 +35,7 @@ pub(crate) mod network;
 
 mod packet;
 
-mod plain;
+pub(crate) mod plain;
 
 mod parse;
 

@@ -77,6 +77,8 @@ pub mod options;
 
 pub mod segment;
 
+pub mod plain;
+
 pub mod side;
 
 pub mod state;
@@ -106,6 +108,7 @@ pub use anomaly::{Anomalies, Anomaly};
 pub use conn::Conn;
 pub use header::Flags;
 pub use packed::PackedConn;
+pub use plain::PlainSegment;
 pub use report::{Arrival, Report, Sent, Urgent, Verdict};
 pub use segment::Segment;
 pub use side::{Side, Sides};

@@ -235,6 +235,9 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
+    /// How the options of nearly every segment with timestamps begin.
+    pub(crate) const STAMPED: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
+
     /// Reads the options in `bytes`. Of repeated options the last counts.
     pub fn parse(bytes: &'a [u8]) -> Options<'a> {
         // Nearly every segment carries nothing, or two NOPs and the timestamps.

@@ -13,11 +13,11 @@
 //! 1. A short form gives back the connection that it was made of, equal in every field.
 
 use crate::conn::{Conn, Reset};
-use crate::segment::Segment;
+use crate::plain::PlainSegment;
 use crate::side::{Side, Sides};
 use crate::space::{Offer, Space, Steady};
 use crate::state::State;
-use crate::step::{self, Footing, Terms, is_plain};
+use crate::step::{self, Footing, Terms};
 use crate::stream::{Stream, UrgentPolicy};
 use crate::strictness::Strictness;
 use ringbuf_core::window::Window;
@@ -158,25 +158,25 @@ impl PackedConn {
     /// As [`Conn::step`] and [`Conn::pass_in_step`] at once. Returns whether the segment was in step, and
     /// the connection has a short form with it: else nothing has changed.
     #[inline]
-    pub fn step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+    pub fn step(&mut self, from: Side, segment: &PlainSegment) -> bool {
         let before = if cfg!(debug_assertions) { Some(*self) } else { None };
         let taken = self.try_step(from, segment);
         if let Some(before) = before.filter(|_| taken) {
             let window = Window::new(1);
             let mut long = before.unpack(&window);
             debug_assert!(long.step(from, segment), "{segment:?} of {from}");
-            long.pass_in_step(!from, segment);
+            long.pass_in_step(!from, segment.payload_len);
             debug_assert_eq!(PackedConn::pack(&long, &window), Some(*self));
         }
         taken
     }
 
     #[inline]
-    fn try_step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+    fn try_step(&mut self, from: Side, segment: &PlainSegment) -> bool {
         let lossy = STRICTNESSES[usize::from(self.sides.client.shift >> SHARED & 3)].rules().lossy;
         let (sender, receiver) = self.sides.pair_mut(from);
         let steady = sender.steady;
-        if !is_plain(segment) || steady == Steady::No || steady != receiver.steady {
+        if steady == Steady::No || steady != receiver.steady {
             return false;
         }
         let (Some(mut there), Some(mut back)) = (receiver.footing(), sender.footing()) else { return false };

@@ -6,9 +6,8 @@
 //!
 //! It is judged by few numbers, so that a connection in its short form need not be made whole for it.
 
-use crate::header::Flags;
 use crate::options::Timestamps;
-use crate::segment::Segment;
+use crate::plain::PlainSegment;
 use ringbuf_core::SeqNum;
 
 /// What one side has taken, said and sent, as far as a segment in step is judged by it or changes it.
@@ -40,13 +39,13 @@ pub(crate) struct Terms {
 /// Octets that are near enough for sequence numbers to be compared.
 const NEAR: u32 = 1 << 31;
 
-/// Follows a plain segment on both sides, if it is in step, but for the octets: `receiver.next` does not move. Otherwise nothing
+/// Follows a segment on both sides, if it is in step, but for the octets: `receiver.next` does not move. Otherwise nothing
 /// changes.
 #[inline(always)] // both sides stay in registers
 pub(crate) fn follow(
     sender: &mut Footing,
     receiver: &mut Footing,
-    segment: &Segment<'_>,
+    segment: &PlainSegment,
     terms: Terms,
 ) -> bool {
     let (s, len) = (segment, segment.payload_len);
@@ -58,7 +57,7 @@ pub(crate) fn follow(
     let fits = u64::from(receiver.unacked) + u64::from(len) <= u64::from(receiver.ahead).min(NEAR.into());
     let near = sender.unacked <= NEAR;
     let acknowledges = near & (fresh <= sender.unacked) & s.ack.le(receiver.snd_nxt);
-    let stamps = match s.options.timestamps {
+    let stamps = match s.timestamps {
         Some(t) if terms.stamped => receiver.ts_recent == 0 || SeqNum(receiver.ts_recent).le(SeqNum(t.value)),
         stamps => stamps.is_none() && !terms.stamped,
     };
@@ -69,7 +68,7 @@ pub(crate) fn follow(
     sender.ahead = left.max(window);
     sender.widest = sender.widest.max(window);
     sender.snd_nxt = sender.snd_nxt.max(s.seq + len);
-    if let Some(stamps) = s.options.timestamps {
+    if let Some(stamps) = s.timestamps {
         note(sender, receiver, stamps, terms);
     }
     true
@@ -86,15 +85,4 @@ fn note(sender: &mut Footing, receiver: &mut Footing, stamps: Timestamps, terms:
     {
         sender.ts_recent = stamps.echo;
     }
-}
-
-/// ACK, perhaps PSH, no other flag, and no option that says something of its own.
-#[inline]
-pub(crate) fn is_plain(segment: &Segment<'_>) -> bool {
-    let o = &segment.options;
-    (segment.flags.0 | Flags::PSH.0) == (Flags::ACK | Flags::PSH).0
-        && segment.urgent == 0
-        && o.faults.is_empty()
-        && o.sack.is_empty()
-        && o.signature.is_none()
 }

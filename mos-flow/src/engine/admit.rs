@@ -89,8 +89,8 @@ impl<A, M: Memory> Engine<A, M> {
         if monitors.is_empty() {
             return Err(DropReason::Orphan);
         }
-        let (key, hash) = (passage.prepared.key, passage.prepared.hash);
-        let client_is_low = passage.prepared.ascending == (sender == Side::Client);
+        let (key, hash) = (passage.lookup.key, passage.lookup.hash);
+        let client_is_low = passage.lookup.ascending == (sender == Side::Client);
         let number = self.stats.flows;
         let mut flow = Flow::new(key, number, client_is_low, self.config.overlap);
         if passage.whole {

@@ -10,7 +10,6 @@ use crate::key::FlowKey;
 use crate::memory::Memory;
 use crate::packet::{Frame, Verdict};
 use crate::reason::DropReason;
-use crate::slab::NONE;
 use crate::wire::{LinkType, Packet, checksum};
 
 impl<A, M: Memory> Engine<A, M> {
@@ -53,11 +52,10 @@ impl<A, M: Memory> Engine<A, M> {
         if packet.fragment.is_some() {
             return self.on_fragment(&frame, &packet, app);
         }
-        let (key, ascending) = FlowKey::of_packet(frame.data, &packet);
-        let hash = self.hasher.hash(&key);
-        let prepared = Prepared { packet, key, hash, ascending, candidate: NONE };
+        let lookup = self.lookup_of(FlowKey::of_packet(frame.data, &packet));
+        let prepared = Prepared { packet: &packet, lookup: &lookup };
         // The fragments have gone their ways: nothing can be changed, so nothing is.
-        self.follow(&frame, &prepared, (Verdict::Forward, false), &mut None, app)
+        self.follow(&frame, prepared, (Verdict::Forward, false), &mut None, app)
     }
 
     /// Gives up the datagrams whose time is up.

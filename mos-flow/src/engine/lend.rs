@@ -74,7 +74,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (to, octets) = (!from, u64::from(passage.segment.payload_len));
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         let start = live.conn.stream(to).next();
-        live.conn.pass_in_step(to, passage.segment);
+        live.conn.pass_in_step(to, passage.segment.payload_len);
         live.belated[to] = false; // those who read are told now
         let told_later = flow.interest[Hook::None as usize].has(Event::NewData);
         self.lending = Some(Lending { flow: id, side: to, range: Range::at(start, octets) });

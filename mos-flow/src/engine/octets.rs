@@ -1,6 +1,6 @@
 //! The octets of a connection's streams: stored, pushed out, released.
 
-use super::{Engine, Prepared};
+use super::{Engine, Lookup};
 use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
 use crate::context::Trouble;
@@ -18,11 +18,11 @@ const VICTIMS: usize = 8;
 impl<A, M: Memory> Engine<A, M> {
     /// Asks for the records of the stream that a packet may bring octets of, and of the first socket that may read it.
     #[inline]
-    pub(super) fn prefetch_stream(&self, p: &Prepared) {
-        let Some(flow) = self.flows.at(p.candidate) else { return };
+    pub(super) fn prefetch_stream(&self, lookup: &Lookup) {
+        let Some(flow) = self.flows.at(lookup.candidate) else { return };
         self.sockets.prefetch(flow.first_socket);
         if let Some(live) = self.flows.live_of(flow) {
-            self.buffers.prefetch(live.buffers[!flow.sender(p.ascending)]);
+            self.buffers.prefetch(live.buffers[!flow.sender(lookup.ascending)]);
         }
     }
 

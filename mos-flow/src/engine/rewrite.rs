@@ -1,6 +1,7 @@
 //! Packets that handlers change on their way, and connections with other addresses on the server's side.
 
-use super::{Engine, Passage, Prepared, segment_of};
+use super::follow::segment_of;
+use super::{Engine, Lookup, Passage};
 use crate::context::Stage;
 use crate::edit::{EditBuffer, PacketError, Scope, is_plain};
 use crate::flow::Flow;
@@ -46,17 +47,17 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Who sent a packet of a connection. A handler may have given the server's side other addresses.
-    pub(super) fn sender(&self, flow: &Flow, prepared: &Prepared) -> Side {
+    pub(super) fn sender(&self, flow: &Flow, lookup: &Lookup) -> Side {
         let alias = self.flows.live_of(flow).and_then(|live| self.aliases.get(live.alias));
         match alias {
-            Some(alias) if *alias.key() == prepared.key => {
-                if prepared.ascending == alias.client_is_low() {
+            Some(alias) if *alias.key() == lookup.key => {
+                if lookup.ascending == alias.client_is_low() {
                     Side::Client
                 } else {
                     Side::Server
                 }
             }
-            _ => flow.sender(prepared.ascending),
+            _ => flow.sender(lookup.ascending),
         }
     }
 
@@ -65,12 +66,12 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(edited) = &passage.edited else { return };
         let Some(packet) = edited.packet() else { return };
         let (key, ascending) = FlowKey::of_packet(edited.octets(), packet);
-        if key == passage.prepared.key {
+        if key == passage.lookup.key {
             return;
         }
         let hash = self.hasher.hash(&key);
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        let client_is_low = ascending == (flow.sender(passage.prepared.ascending) == Side::Client);
+        let client_is_low = ascending == (flow.sender(passage.lookup.ascending) == Side::Client);
         live.alias = self.aliases.insert(key, hash, id, client_is_low).unwrap_or(Id::NONE);
     }
 
@@ -95,13 +96,13 @@ impl<A, M: Memory> Engine<A, M> {
         then: impl FnOnce(&mut Self, &mut Passage<'_, M>),
     ) {
         let frame = changed.frame(passage.view.frame);
-        let packet = changed.packet().copied().unwrap_or(passage.prepared.packet);
+        let packet = changed.packet().copied().unwrap_or(*passage.view.packet);
         let segment = segment_of(frame.data, &packet);
         let mut later = None;
         if let Some(segment) = &segment {
             let view = PacketRef { frame: &frame, packet: &packet, segment: Some(segment) };
-            let Passage { prepared, verdict, stage, whole, carries, .. } = *passage;
-            let mut inner = Passage { view, segment, prepared, verdict, edited: None, stage, whole, carries };
+            let Passage { lookup, verdict, stage, whole, carries, .. } = *passage;
+            let mut inner = Passage { view, segment, lookup, verdict, edited: None, stage, whole, carries };
             then(self, &mut inner);
             passage.verdict = inner.verdict;
             later = inner.edited;

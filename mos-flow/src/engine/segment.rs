@@ -21,7 +21,7 @@ impl<A, M: Memory> Engine<A, M> {
         if flow.over.is_some() {
             return self.on_stray(id, passage, app);
         }
-        let from = self.sender(flow, passage.prepared);
+        let from = self.sender(flow, passage.lookup);
         if !self.wake(id) {
             return self.raise_orphan(passage, DropReason::AwakeFull, app);
         }

@@ -1,6 +1,7 @@
 //! What leaves: changed packets, and packets that handlers make.
 
-use super::{Engine, segment_of};
+use super::Engine;
+use super::follow::segment_of;
 use crate::context::Stage;
 use crate::edit::{EditBuffer, LEAST_MOST, PacketError};
 use crate::flow::Mark;

@@ -1,33 +1,84 @@
 //! Segments in step (see [`Conn::step`](tcp_reasm::Conn::step)) of connections whose sockets do not ask for each packet, as
-//! nearly all are: at once, where a connection rests in its short record, without waking it.
+//! nearly all are: at once, where a connection rests in its short record, without waking it, and without looking further
+//! into the frame.
 
-use super::{Engine, Passage};
+use super::{Engine, Lookup, Passage};
 use crate::event::{Event, EventSet, Hook};
 use crate::flow::Flow;
 use crate::memory::Memory;
-use crate::packet::Verdict;
+use crate::packet::{Frame, PacketRef, Verdict};
 use crate::slab::Id;
-use tcp_reasm::{Arrival, Sent, Side, Sides};
+use crate::wire::plain;
+use tcp_reasm::{Arrival, PlainSegment, Sent, Side, Sides};
+
+/// What became of a segment that may be in step.
+pub(super) enum Step {
+    /// Nothing: it goes the long way.
+    No,
+    /// Somebody is told of it, or its octets are kept. The sender.
+    Shown(Side),
+    /// It was followed.
+    Taken,
+}
 
 impl<A, M: Memory> Engine<A, M> {
+    /// Follows a plain segment of a connection that was found by its own key, as far as nothing has to be shown of it.
+    #[inline]
+    pub(super) fn step_at_once(&mut self, id: Id, lookup: &Lookup, segment: &PlainSegment) -> Step {
+        let Some(flow) = self.flows.get(id).filter(|flow| flow.is_calm()) else { return Step::No };
+        let from = flow.sender(lookup.ascending);
+        if flow.is_shown(from, segment) {
+            return Step::Shown(from);
+        }
+        if self.step_unseen(id, from, segment) { Step::Taken } else { Step::No }
+    }
+
+    /// The same for a segment that has to be shown: in step or not.
+    pub(super) fn step_shown(
+        &mut self,
+        frame: &Frame<'_>,
+        (id, from): (Id, Side),
+        lookup: &Lookup,
+        plain: &PlainSegment,
+        app: &mut A,
+    ) -> Verdict {
+        let packet = plain::packet_of(frame.data, plain.wire_len());
+        let segment = plain.with_payload_of(packet.segment_bytes(frame.data));
+        let view = PacketRef { frame, packet: &packet, segment: Some(&segment) };
+        let mut edited = None;
+        let so_far = (Verdict::Forward, true);
+        let verdict = self.pass(view, (&segment, lookup), so_far, &mut edited, |engine, passage| {
+            if !engine.step_awake(id, from, plain, passage, app) {
+                engine.on_segment(id, passage, app);
+            }
+        });
+        self.put_out_if(frame, &packet, verdict, edited)
+    }
+
     /// Follows a segment that is in step, if nobody is to be shown it at the sender's hook. Otherwise nothing has changed.
     #[inline]
     pub(super) fn step(&mut self, id: Id, passage: &mut Passage<'_, M>, app: &mut A) -> bool {
+        let Some(plain) = PlainSegment::of(passage.segment) else { return false };
         let Some(flow) = self.flows.get(id) else { return false };
         if !flow.is_calm() || passage.verdict == Verdict::Drop {
             return false;
         }
-        let from = self.sender(flow, passage.prepared);
-        let brings = passage.segment.payload_len > 0;
-        if brings && flow.is_buffered(!from) || flow.interest[Hook::Receiver as usize].has(Event::PacketIn) {
-            return self.step_awake(id, from, passage, app);
+        let from = self.sender(flow, passage.lookup);
+        if flow.is_shown(from, &plain) {
+            return self.step_awake(id, from, &plain, passage, app);
         }
-        if !self.flows.step_without_octets(id, from, passage.segment, self.clock.running()) {
+        self.step_unseen(id, from, &plain)
+    }
+
+    /// The same for a segment that nobody is told of, and whose octets nobody keeps.
+    #[inline]
+    fn step_unseen(&mut self, id: Id, from: Side, segment: &PlainSegment) -> bool {
+        if !self.flows.step_without_octets(id, from, segment, self.clock.running()) {
             return false;
         }
         self.count_step();
         self.stats.events[Event::PacketIn] += 1; // at the receiver's hook
-        self.stats.stream_octets += u64::from(passage.segment.payload_len);
+        self.stats.stream_octets += u64::from(segment.payload_len);
         if self.flows.is_crowded() {
             let _ = self.to_settle.push(id); // see `after_segment`
         }
@@ -35,17 +86,25 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// What a segment in step counts for, up to the sender's hook.
+    #[inline]
     fn count_step(&mut self) {
         self.stats.segments += 1;
         self.stats.events[Event::PacketIn] += 1;
     }
 
     /// The same for a segment that somebody is told of at the receiver's hook, or whose octets are kept.
-    fn step_awake(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) -> bool {
+    fn step_awake(
+        &mut self,
+        id: Id,
+        from: Side,
+        plain: &PlainSegment,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) -> bool {
         let (to, segment, now) = (!from, passage.segment, self.clock.running());
         let Some(live) = self.flows.wake_in_step(id) else { return false };
         let has_ranges = self.buffers.frags(live.buffers[to]).is_some_and(|frags| !frags.is_empty());
-        if has_ranges || !live.conn.step(from, segment) {
+        if has_ranges || !live.conn.step(from, plain) {
             return false;
         }
         live.timers.on_segment(now);
@@ -77,5 +136,12 @@ impl Flow {
         self.is_heard_and_watched()
             && self.over.is_none()
             && !self.interest[Hook::Sender as usize].has(Event::PacketIn)
+    }
+
+    /// Whether somebody is told of a segment at the receiver's hook, or its octets are kept.
+    #[inline]
+    fn is_shown(&self, from: Side, segment: &PlainSegment) -> bool {
+        segment.payload_len > 0 && self.is_buffered(!from)
+            || self.interest[Hook::Receiver as usize].has(Event::PacketIn)
     }
 }

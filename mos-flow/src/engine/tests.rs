@@ -15,6 +15,7 @@ mod streams;
 
 mod sockets;
 
+use super::follow::segment_of;
 use super::*;
 use crate::context::Handler;
 use crate::testing::{Exchange, fragments};

@@ -5,9 +5,9 @@ use super::check::Case;
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::header::Flags;
 use crate::options::OptionFaults;
+use crate::plain::is_plain;
 use crate::segment::Segment;
 use crate::side::Side;
-use crate::step::is_plain;
 use ringbuf_core::SeqNum;
 
 impl Conn {

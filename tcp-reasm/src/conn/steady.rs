@@ -6,22 +6,23 @@
 
 use super::Conn;
 use super::check;
+use crate::plain::{PlainSegment, is_plain};
 use crate::report::{Report, Sent, Verdict};
 use crate::segment::Segment;
 use crate::side::{Side, Sides};
 use crate::space::{Space, Steady};
-use crate::step::{self, Footing, Terms, is_plain};
+use crate::step::{self, Footing, Terms};
 use crate::stream::{Buffer, NO_BUFFER};
 use ringbuf_core::overlap::Resolve;
 use ringbuf_core::{Offset, Store};
 
 impl Conn {
-    /// Takes the first steps of the module at once for a segment that is in step: a plain one of an established connection
+    /// Takes the first steps of the module at once for a segment that is in step: one of an established connection
     /// that begins where its receiver expects it, fits, acknowledges what was seen, and about which nothing is odd. Returns
     /// whether it is. If so, its payload, if any, is to be stored with [`Conn::received_in_step`] next; else nothing has
     /// changed.
     #[inline]
-    pub fn step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+    pub fn step(&mut self, from: Side, segment: &PlainSegment) -> bool {
         let before = if cfg!(debug_assertions) { Some(*self) } else { None };
         let taken = self.try_step(from, segment);
         if let Some(before) = before.filter(|_| taken) {
@@ -31,18 +32,18 @@ impl Conn {
     }
 
     #[inline]
-    fn try_step(&mut self, from: Side, segment: &Segment<'_>) -> bool {
+    fn try_step(&mut self, from: Side, segment: &PlainSegment) -> bool {
         let steady = self.sides.client.steady;
         let lossy = self.strictness.rules().lossy;
         let (sender, receiver) = self.sides.pair_mut(from);
-        if !is_plain(segment) || steady == Steady::No || steady != sender.steady || steady != receiver.steady
-        {
+        if steady == Steady::No || steady != sender.steady || steady != receiver.steady {
             return false;
         }
         let (Some(mut there), Some(mut back)) = (receiver.footing(), sender.footing()) else { return false };
         let stamped = steady == Steady::WithTimestamps;
         let terms = Terms { shift: sender.window_shift(receiver), stamped, lossy };
-        if receiver.stream.holds_early || !step::follow(&mut back, &mut there, segment, terms) {
+        let simple = !(receiver.stream.holds_early | receiver.stream.urgent_removed);
+        if !simple || !step::follow(&mut back, &mut there, segment, terms) {
             return false;
         }
         sender.stream.acked = Offset(sender.stream.next().0 - u64::from(back.unacked));
@@ -52,14 +53,12 @@ impl Conn {
         true
     }
 
-    /// Goes over the payload of a segment that [`Conn::step`] took, of a stream of which nothing is kept.
+    /// Goes over the octets that a segment brings which [`Conn::step`] took, of a stream of which nothing is kept.
     #[inline]
-    pub fn pass_in_step(&mut self, to: Side, segment: &Segment<'_>) {
-        let stream = &mut self.sides[to].stream;
-        if stream.urgent_removed {
-            let _ = self.received_in_step(to, segment, NO_BUFFER);
-        } else if segment.payload_len > 0 {
-            stream.pass_to(stream.next().saturating_add(segment.payload_len.into()));
+    pub fn pass_in_step(&mut self, to: Side, octets: u32) {
+        if octets > 0 {
+            let stream = &mut self.sides[to].stream;
+            stream.pass_to(stream.next().saturating_add(octets.into()));
         }
     }
 
@@ -83,14 +82,14 @@ impl Conn {
     }
 
     /// Asserts (debug builds) that a segment that was in step does the same the long way.
-    fn check_step(&self, before: Conn, from: Side, segment: &Segment<'_>) {
-        let (mut long, mut short) = (before, *self);
+    fn check_step(&self, before: Conn, from: Side, plain: &PlainSegment) {
+        let (mut long, mut short, segment) = (before, *self, &plain.with_payload(&[]));
         debug_assert_eq!(check::judge(&long, from, segment), Verdict::Accept, "{segment:?} of {from}");
         let sent = long.sent(from, segment);
         debug_assert_eq!(sent, Sent { acked: sent.acked, ..Sent::default() });
         let report = long.received(!from, segment, NO_BUFFER);
         let mut passed = short;
-        passed.pass_in_step(!from, segment);
+        passed.pass_in_step(!from, segment.payload_len);
         debug_assert_eq!(report, short.received_in_step(!from, segment, NO_BUFFER));
         debug_assert_eq!((short, passed), (long, long), "{segment:?} of {from}");
         debug_assert!(Side::BOTH.into_iter().all(|side| !short.stream(side).may_have_gap()));
