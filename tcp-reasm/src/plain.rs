@@ -86,7 +86,7 @@ impl PlainSegment {
     /// What is left of a plain segment.
     #[inline]
     pub fn of(segment: &Segment<'_>) -> Option<PlainSegment> {
-        is_plain(segment).then(|| PlainSegment {
+        is_plain(segment).then_some(PlainSegment {
             src_port: segment.src_port,
             dst_port: segment.dst_port,
             seq: segment.seq,

@@ -1,6 +1,5 @@
 //! One frame's way: to the raw sockets, to its connection, and what became of it.
 
-use super::step::Step;
 use super::{Engine, Look, Lookup, Passage, Prepared, Seen};
 use crate::context::Stage;
 use crate::edit::EditBuffer;
@@ -9,8 +8,8 @@ use crate::memory::Memory;
 use crate::packet::{Frame, PacketRef, Verdict};
 use crate::reason::DropReason;
 use crate::slab::Id;
-use crate::wire::{self, Packet, TCP, plain};
-use tcp_reasm::{PlainSegment, Segment};
+use crate::wire::{self, Packet, TCP};
+use tcp_reasm::Segment;
 
 impl<A, M: Memory> Engine<A, M> {
     #[inline]
@@ -36,34 +35,19 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// A segment that is plain, and most likely in step: then no more of its frame is looked at than has to be.
-    #[inline]
-    fn process_plain(
+    pub(super) fn process_whole(
         &mut self,
         frame: &Frame<'_>,
-        lookup: &Lookup,
-        segment: &PlainSegment,
+        prepared: Prepared<'_>,
         app: &mut A,
     ) -> Verdict {
-        let packet = || plain::packet_of(frame.data, segment.wire_len());
-        let known = self.flows.with_key(lookup.candidate, &lookup.key).filter(|_| !self.sockets.has_raw());
-        let trusted = !self.config.verify_checksums || wire::verify(frame.data, &packet()).is_ok();
-        let stepped = known.filter(|_| trusted).map_or(Step::No, |id| self.step_at_once(id, lookup, segment));
-        match (stepped, known) {
-            (Step::Taken, _) => Verdict::Forward,
-            (Step::Shown(from), Some(id)) => self.step_shown(frame, (id, from), lookup, segment, app),
-            _ => self.process_whole(frame, Prepared { packet: &packet(), lookup }, app),
-        }
-    }
-
-    fn process_whole(&mut self, frame: &Frame<'_>, prepared: Prepared<'_>, app: &mut A) -> Verdict {
         let mut edited = None;
         let verdict = if self.sockets.has_raw() {
             self.show_raw(frame, prepared, &mut edited, app)
         } else {
             self.classify(frame, prepared, Verdict::Forward, &mut edited, app)
         };
-        self.put_out_if(frame, prepared.packet, verdict, edited)
+        self.put_out_if(frame, prepared.packet, verdict, &mut edited)
     }
 
     /// What became of a packet: as it came, or a changed copy.
@@ -73,11 +57,11 @@ impl<A, M: Memory> Engine<A, M> {
         frame: &Frame<'_>,
         packet: &Packet,
         verdict: Verdict,
-        edited: Option<EditBuffer<M>>,
+        edited: &mut Option<EditBuffer<M>>,
     ) -> Verdict {
-        // Asked for before it is moved: see `pass`.
+        // Asked for before it is taken: see `pass`.
         if edited.is_some()
-            && let Some(edited) = edited
+            && let Some(edited) = edited.take()
         {
             return self.put_out(frame, packet, verdict, edited);
         }
@@ -157,7 +141,7 @@ impl<A, M: Memory> Engine<A, M> {
             return verdict;
         }
         self.pass(view, (segment, p.lookup), so_far, edited, |engine, passage| {
-            engine.process_segment(passage, app)
+            engine.process_segment(passage, app);
         })
     }
 

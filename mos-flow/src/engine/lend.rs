@@ -94,8 +94,9 @@ impl<A, M: Memory> Engine<A, M> {
     /// stored ones goes, so that the next ones can be lent.
     pub(super) fn take_back(&mut self, id: Id, to: Side, passage: &Passage<'_, M>, app: &mut A) {
         let Some(lending) = self.lending else { return self.release_read(id, to) };
-        if let Some(cursor) = self.lowest_cursor(id, to) {
-            let range = lending.range;
+        // Nearly always all have read all of it, or nobody reads.
+        let range = lending.range;
+        if let Some(cursor) = self.cursors_below(id, to, range.end).min() {
             let unread = Range { start: cursor.max(range.start), ..range };
             let octets = lending.octets(passage.segment.captured());
             let read = usize::try_from(unread.start.since(range.start)).unwrap_or(usize::MAX);

@@ -338,10 +338,7 @@ impl<A, M: Memory> Engine<A, M> {
         if was_reset {
             return self.end(id, EndReason::Reset, !from, app);
         }
-        if self.flows.is_crowded() {
-            // There is no room only when the burst was longer than it may be: then it rests later.
-            let _ = self.to_settle.push(id);
-        }
+        self.settle_later(id);
         if progress {
             self.note_progress(id, was_embryonic);
         }

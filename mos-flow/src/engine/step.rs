@@ -2,39 +2,44 @@
 //! nearly all are: at once, where a connection rests in its short record, without waking it, and without looking further
 //! into the frame.
 
-use super::{Engine, Lookup, Passage};
+use super::{Engine, Lookup, Passage, Prepared};
 use crate::event::{Event, EventSet, Hook};
-use crate::flow::Flow;
+use crate::flow::{Flow, Mark};
 use crate::memory::Memory;
 use crate::packet::{Frame, PacketRef, Verdict};
 use crate::slab::Id;
-use crate::wire::plain;
+use crate::wire::{self, plain};
 use tcp_reasm::{Arrival, PlainSegment, Sent, Side, Sides};
 
-/// What became of a segment that may be in step.
-pub(super) enum Step {
-    /// Nothing: it goes the long way.
-    No,
-    /// Somebody is told of it, or its octets are kept. The sender.
-    Shown(Side),
-    /// It was followed.
-    Taken,
-}
-
 impl<A, M: Memory> Engine<A, M> {
-    /// Follows a plain segment of a connection that was found by its own key, as far as nothing has to be shown of it.
+    /// A segment that is plain, and most likely in step: then no more of its frame is looked at than has to be.
     #[inline]
-    pub(super) fn step_at_once(&mut self, id: Id, lookup: &Lookup, segment: &PlainSegment) -> Step {
-        let Some(flow) = self.flows.get(id).filter(|flow| flow.is_calm()) else { return Step::No };
-        let from = flow.sender(lookup.ascending);
-        if flow.is_shown(from, segment) {
-            return Step::Shown(from);
+    pub(super) fn process_plain(
+        &mut self,
+        frame: &Frame<'_>,
+        lookup: &Lookup,
+        segment: &PlainSegment,
+        app: &mut A,
+    ) -> Verdict {
+        if let Some(id) = self.flows.with_key(lookup.candidate, &lookup.key)
+            && let Some(flow) = self.flows.get(id).filter(|flow| flow.is_calm())
+            && !self.sockets.has_raw()
+            && (!self.config.verify_checksums || is_intact(frame, segment))
+        {
+            let from = flow.sender(lookup.ascending); // by the connection's own key, not by an alias
+            if flow.is_shown(from, segment) {
+                return self.show_plain(frame, (id, from), lookup, segment, app);
+            }
+            if self.step_unseen(id, from, segment) {
+                return Verdict::Forward;
+            }
         }
-        if self.step_unseen(id, from, segment) { Step::Taken } else { Step::No }
+        let packet = &plain::packet_of(frame.data, segment.wire_len());
+        self.process_whole(frame, Prepared { packet, lookup }, app)
     }
 
-    /// The same for a segment that has to be shown: in step or not.
-    pub(super) fn step_shown(
+    /// A segment of which somebody is told at the receiver's hook, or whose octets are kept, in step or not.
+    fn show_plain(
         &mut self,
         frame: &Frame<'_>,
         (id, from): (Id, Side),
@@ -52,7 +57,7 @@ impl<A, M: Memory> Engine<A, M> {
                 engine.on_segment(id, passage, app);
             }
         });
-        self.put_out_if(frame, &packet, verdict, edited)
+        self.put_out_if(frame, &packet, verdict, &mut edited)
     }
 
     /// Follows a segment that is in step, if nobody is to be shown it at the sender's hook. Otherwise nothing has changed.
@@ -79,9 +84,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.count_step();
         self.stats.events[Event::PacketIn] += 1; // at the receiver's hook
         self.stats.stream_octets += u64::from(segment.payload_len);
-        if self.flows.is_crowded() {
-            let _ = self.to_settle.push(id); // see `after_segment`
-        }
+        self.settle_later(id);
         true
     }
 
@@ -103,7 +106,9 @@ impl<A, M: Memory> Engine<A, M> {
     ) -> bool {
         let (to, segment, now) = (!from, passage.segment, self.clock.running());
         let Some(live) = self.flows.wake_in_step(id) else { return false };
-        let has_ranges = self.buffers.frags(live.buffers[to]).is_some_and(|frags| !frags.is_empty());
+        let record = live.buffers[to];
+        let has_ranges =
+            !record.is_none() && self.buffers.frags(record).is_some_and(|frags| !frags.is_empty());
         if has_ranges || !live.conn.step(from, plain) {
             return false;
         }
@@ -124,8 +129,28 @@ impl<A, M: Memory> Engine<A, M> {
             let states = Sides::from_fn(|side| live.conn.state(side));
             self.receive(id, from, passage, (&Sent::default(), [states; 2]), app);
         }
-        self.after_segment(id, from, false, app);
+        self.after_step(id, from, app);
         true
+    }
+
+    /// As `after_segment`: only what handlers did can have changed more than octets.
+    #[inline]
+    fn after_step(&mut self, id: Id, from: Side, app: &mut A) {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        if flow.is(Mark::Stopped) || live.reset {
+            return self.after_segment(id, from, false, app);
+        }
+        live.pinned = false;
+        self.settle_later(id);
+    }
+
+    /// The connection is to rest after the burst, if more are awake than need be.
+    #[inline]
+    pub(super) fn settle_later(&mut self, id: Id) {
+        if self.flows.is_crowded() {
+            // There is no room only when the burst was longer than it may be: then it rests later.
+            let _ = self.to_settle.push(id);
+        }
     }
 }
 
@@ -144,4 +169,9 @@ impl Flow {
         segment.payload_len > 0 && self.is_buffered(!from)
             || self.interest[Hook::Receiver as usize].has(Event::PacketIn)
     }
+}
+
+/// Whether the checksums of a plain frame are right.
+fn is_intact(frame: &Frame<'_>, segment: &PlainSegment) -> bool {
+    wire::verify(frame.data, &plain::packet_of(frame.data, segment.wire_len())).is_ok()
 }
