@@ -462,7 +462,7 @@ impl<M: Memory> Flows<M> {
         true
     }
 
-    /// Follows a segment in step whose octets nobody keeps. Returns whether it was one.
+    /// Follows a segment in step whose octets are not kept. Returns where they begin; `None` when it was no such segment.
     #[inline]
     pub(crate) fn step_without_octets(
         &mut self,
@@ -470,22 +470,25 @@ impl<M: Memory> Flows<M> {
         from: Side,
         segment: &PlainSegment,
         now: Instant,
-    ) -> bool {
-        let Some(flow) = self.flows.get_mut(id) else { return false };
+    ) -> Option<Offset> {
+        let (to, flow) = (!from, self.flows.get_mut(id)?);
         let Some(live) = self.live.at_mut(flow.live) else {
-            let taken = flow.rest.as_mut().is_some_and(|rest| rest.step(from, segment));
+            let rest = flow.rest.as_mut()?;
+            let start = rest.next(to);
+            let taken = rest.step(from, segment);
             if taken {
                 flow.last = now.0.into();
             }
-            return taken;
+            return taken.then_some(start);
         };
-        let kept = segment.payload_len > 0 && !live.buffers[!from].is_none();
+        let kept = segment.payload_len > 0 && !live.buffers[to].is_none();
+        let start = live.conn.stream(to).next();
         if kept || !live.is_in_step() || !live.conn.step(from, segment) {
-            return false;
+            return None;
         }
-        live.conn.pass_in_step(!from, segment.payload_len);
+        live.conn.pass_in_step(to, segment.payload_len);
         live.timers.on_segment(now);
-        true
+        Some(start)
     }
 
     /// The live record of a connection that can take a segment in step.

@@ -11,7 +11,7 @@ use crate::memory::Memory;
 use crate::slab::Id;
 use crate::socket::Socket;
 use ringbuf_core::Range;
-use tcp_reasm::{Flags, NO_BUFFER, Report, Segment, Sent, Side};
+use tcp_reasm::{Flags, NO_BUFFER, PlainSegment, Report, Segment, Sent, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Whether the octets of a segment may be lent instead of stored: they are the next in order, nothing is held of the
@@ -34,10 +34,10 @@ impl<A, M: Memory> Engine<A, M> {
         if self.config.retention != Retention::Unread || !whole {
             return false;
         }
-        let Some((flow, live)) = self.flows.both(id) else { return false };
+        let Some(flow) = self.flows.get(id) else { return false };
         flow.interest[Hook::Receiver as usize].has(Event::NewData)
             && flow.is_buffered(to)
-            && live.buffers[to].is_none()
+            && self.flows.live_of(flow).is_none_or(|live| live.buffers[to].is_none())
             && self.all_read_at_once(id, to)
     }
 
@@ -69,25 +69,38 @@ impl<A, M: Memory> Engine<A, M> {
         report
     }
 
-    /// The receiver gets a segment in step whose octets are lent.
-    pub(super) fn lend_in_step(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
-        let (to, octets) = (!from, u64::from(passage.segment.payload_len));
-        let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        let start = live.conn.stream(to).next();
-        live.conn.pass_in_step(to, passage.segment.payload_len);
-        live.belated[to] = false; // those who read are told now
-        let told_later = flow.interest[Hook::None as usize].has(Event::NewData);
-        self.lending = Some(Lending { flow: id, side: to, range: Range::at(start, octets) });
-        self.stats.stream_octets += octets;
+    /// Follows a segment that is in step and whose octets are lent, without waking its connection. Otherwise nothing has changed.
+    pub(super) fn lend_in_step(
+        &mut self,
+        id: Id,
+        from: Side,
+        plain: &PlainSegment,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) -> bool {
+        let (to, octets, now) = (!from, u64::from(plain.payload_len), self.clock.running());
+        let interest = self.flows.get(id).map(|flow| flow.interest[Hook::None as usize]);
+        let told_later = interest.is_some_and(|interest| interest.has(Event::NewData));
+        if told_later && !self.wake(id) {
+            return false;
+        }
+        let Some(start) = self.flows.step_without_octets(id, from, plain, now) else { return false };
+        if let Some(live) = self.flows.live_mut(id) {
+            live.belated[to] = false; // those who read are told now
+        }
         if told_later {
             self.note_new_data(id, to);
         }
+        self.count_step();
+        self.lending = Some(Lending { flow: id, side: to, range: Range::at(start, octets) });
+        self.stats.stream_octets += octets;
         let news = EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData);
         self.raise(id, Raise::at(Hook::Receiver, to, news), from, passage, app);
         self.take_back(id, to, passage, app);
         if self.flows.live(id).is_some_and(|live| !live.buffers[to].is_none()) {
             self.trim(id, to, Some(passage.view), app);
         }
+        true
     }
 
     /// The handlers of a segment have returned: what somebody left of lent octets is stored, and what all have read of
@@ -111,15 +124,21 @@ impl<A, M: Memory> Engine<A, M> {
         if octets.is_empty() || !buffered {
             return;
         }
-        self.open_buffer(id, to, passage.segment, app);
-        let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        let (conn, policy) = (&mut live.conn, flow.overlap[to]);
-        let kept = self.buffers.with(live.buffers[to], policy, |b| conn.hold(to, octets, b).is_ok());
-        if kept != Some(true) {
+        if !self.hold(id, to, octets, passage, app) {
             let octets = octets.len() as u64;
             self.stats.refused_octets += octets;
             self.close_if_empty(id, to);
             self.raise_trouble(id, to, Trouble::NoMemory { octets }, Some(passage.view), app);
         }
+    }
+    /// Returns whether there was room.
+    fn hold(&mut self, id: Id, to: Side, octets: &[u8], passage: &Passage<'_, M>, app: &mut A) -> bool {
+        if !self.wake(id) {
+            return false;
+        }
+        self.open_buffer(id, to, passage.segment, app);
+        let Some((flow, live)) = self.flows.both_mut(id) else { return false };
+        let (conn, policy) = (&mut live.conn, flow.overlap[to]);
+        self.buffers.with(live.buffers[to], policy, |b| conn.hold(to, octets, b).is_ok()) == Some(true)
     }
 }

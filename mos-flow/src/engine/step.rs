@@ -53,7 +53,7 @@ impl<A, M: Memory> Engine<A, M> {
         let mut edited = None;
         let so_far = (Verdict::Forward, true);
         let verdict = self.pass(view, (&segment, lookup), so_far, &mut edited, |engine, passage| {
-            if !engine.step_awake(id, from, plain, passage, app) {
+            if !engine.step_shown(id, from, plain, passage, app) {
                 engine.on_segment(id, passage, app);
             }
         });
@@ -70,7 +70,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let from = self.sender(flow, passage.lookup);
         if flow.is_shown(from, &plain) {
-            return self.step_awake(id, from, &plain, passage, app);
+            return self.step_shown(id, from, &plain, passage, app);
         }
         self.step_unseen(id, from, &plain)
     }
@@ -78,7 +78,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// The same for a segment that nobody is told of, and whose octets nobody keeps.
     #[inline]
     fn step_unseen(&mut self, id: Id, from: Side, segment: &PlainSegment) -> bool {
-        if !self.flows.step_without_octets(id, from, segment, self.clock.running()) {
+        if self.flows.step_without_octets(id, from, segment, self.clock.running()).is_none() {
             return false;
         }
         self.count_step();
@@ -90,12 +90,33 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// What a segment in step counts for, up to the sender's hook.
     #[inline]
-    fn count_step(&mut self) {
+    pub(super) fn count_step(&mut self) {
         self.stats.segments += 1;
         self.stats.events[Event::PacketIn] += 1;
     }
 
     /// The same for a segment that somebody is told of at the receiver's hook, or whose octets are kept.
+    fn step_shown(
+        &mut self,
+        id: Id,
+        from: Side,
+        plain: &PlainSegment,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) -> bool {
+        let lends = self.can_lend_in_step(id, !from, passage.segment);
+        let taken = if lends {
+            self.lend_in_step(id, from, plain, passage, app)
+        } else {
+            self.step_awake(id, from, plain, passage, app)
+        };
+        if taken {
+            self.after_step(id, from, app);
+        }
+        taken
+    }
+
+    /// The same where the connection has to be awake, because octets are kept or everything is told.
     fn step_awake(
         &mut self,
         id: Id,
@@ -123,17 +144,14 @@ impl<A, M: Memory> Engine<A, M> {
             let report = self.store_in_step(id, to, segment);
             self.account(id, to, &Arrival::default(), &report);
             self.after_store(id, to, &report, passage.view, app);
-        } else if self.can_lend_in_step(id, to, segment) {
-            self.lend_in_step(id, from, passage, app);
         } else if let Some(live) = self.flows.live(id) {
             let states = Sides::from_fn(|side| live.conn.state(side));
             self.receive(id, from, passage, (&Sent::default(), [states; 2]), app);
         }
-        self.after_step(id, from, app);
         true
     }
 
-    /// As `after_segment`: only what handlers did can have changed more than octets.
+    /// As `after_segment`: only what handlers did can have changed more than octets. At rest it is as it was.
     #[inline]
     fn after_step(&mut self, id: Id, from: Side, app: &mut A) {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
