@@ -112,6 +112,12 @@ impl<A, M: Memory> Handlers<A, M> {
         self.sets.masks(set)
     }
 
+    /// The same at one hook.
+    #[inline]
+    pub(crate) fn mask(&self, set: u32, hook: Hook) -> EventSet {
+        self.sets.mask(set, hook)
+    }
+
     /// Lets a dispatch in, if the set has a tree for the hook with one of `events`. Returns the first root; the set stays until
     /// it is left.
     #[inline]

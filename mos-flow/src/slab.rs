@@ -219,8 +219,14 @@ impl<T, M: Memory> Slab<T, M> {
     /// The id of the value at an index.
     #[inline]
     pub fn id_at(&self, index: u32) -> Option<Id> {
+        self.with_id(index).map(|(id, _)| id)
+    }
+
+    /// The value at an index, and its id.
+    #[inline]
+    pub fn with_id(&self, index: u32) -> Option<(Id, &T)> {
         let slot = self.slots.get(index as usize)?;
-        slot.value().map(|_| Id { index, generation: slot.generation })
+        slot.value().map(|value| (Id { index, generation: slot.generation }, value))
     }
 
     /// Slots that were ever occupied: indices are below.

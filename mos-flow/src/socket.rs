@@ -141,6 +141,12 @@ impl Wishes {
         self.0 & Wishes::OCTETS != 0
     }
 
+    /// Whether both are.
+    #[inline]
+    pub(crate) fn reads(self) -> bool {
+        self.0 & (Wishes::EVENTS | Wishes::OCTETS) == Wishes::EVENTS | Wishes::OCTETS
+    }
+
     pub(crate) fn want_octets(&mut self) {
         self.0 |= Wishes::OCTETS;
     }
@@ -292,6 +298,12 @@ impl<A, M: Memory> Sockets<A, M> {
         if let Some(slot) = self.sockets.slot(index) {
             hint::prefetch_all(slot);
         }
+    }
+
+    /// The socket in a slot, and its id.
+    #[inline]
+    pub(crate) fn with_id(&self, index: u32) -> Option<(SocketId, &Socket)> {
+        self.sockets.with_id(index)
     }
 
     /// The id of the socket in a slot.
@@ -454,7 +466,7 @@ impl<A, M: Memory> Sockets<A, M> {
     /// Which of `events` the socket has handlers for at `hook`.
     #[inline]
     pub(crate) fn wanted(&self, socket: &Socket, hook: Hook, events: EventSet) -> EventSet {
-        self.handlers.masks(socket.handlers)[hook as usize] & events
+        self.handlers.mask(socket.handlers, hook) & events
     }
 
     /// The events that the socket has handlers for, by hook.

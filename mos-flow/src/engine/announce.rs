@@ -60,10 +60,11 @@ impl<A, M: Memory> Engine<A, M> {
         if news && (listens(Hook::None) || belated || !listens(Hook::Receiver)) {
             self.count_events(EventSet::of(Event::NewData));
         }
-        let mut next = self.flows.get(id).filter(|_| heard).and_then(|flow| self.first_watcher(flow, true));
+        let first = self.flows.get(id).filter(|_| heard).map_or(NONE, |flow| flow.first_socket);
+        let mut next = self.first_watcher(first, true);
         while let Some(index) = next {
             self.announce_to(id, index, side, [news, belated], app);
-            next = self.watcher_after(id, index, true);
+            next = self.watcher_after(first, index, true);
         }
         self.release_read(id, side);
     }
@@ -94,15 +95,15 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// What a socket hears of events at a hook: no new data while it waits for more.
-    pub(super) fn unless_waiting(&mut self, id: Id, index: u32, mut what: Raise) -> Raise {
-        if let Some(side) = what.side.filter(|_| what.events.has(Event::NewData))
-            && self.flows.live(id).is_some_and(|live| live.waits != NONE)
-            && self.take_wait(id, index, side).is_none()
-        {
-            what.events.remove(Event::NewData);
-        }
-        what
+    /// What a socket hears of events at a hook that is less than what is raised: no new data while it waits for more.
+    #[inline]
+    pub(super) fn unless_waiting(&mut self, id: Id, index: u32, what: &Raise) -> Option<Raise> {
+        let side = what.side.filter(|_| what.events.has(Event::NewData))?;
+        self.take_wait(id, index, side).is_none().then(|| {
+            let mut events = what.events;
+            events.remove(Event::NewData);
+            Raise { events, ..*what }
+        })
     }
 
     /// Whether somebody is told at the receiver's hook of what a segment brought in order.
@@ -174,17 +175,18 @@ impl<A, M: Memory> Engine<A, M> {
     /// there is lost otherwise, or no more will come. Who has read everything waits for nothing any more when that is said
     /// of the last offset there is.
     pub(super) fn hurry(&mut self, id: Id, side: Side, end: Offset) {
-        let Some(mut first) = self.flows.live(id).map(|live| live.waits).filter(|first| *first != NONE)
+        let Some(mut waits) = self.flows.live(id).map(|live| live.waits).filter(|first| *first != NONE)
         else {
             return;
         };
-        let mut next = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
+        let first = self.flows.get(id).map_or(NONE, |flow| flow.first_socket);
+        let mut next = self.first_watcher(first, true);
         while let Some(index) = next {
             let hurries = self.sockets.at(index).is_some_and(|socket| socket.cursor(side) < end);
-            if hurries && self.waits.until(first, index, side).is_some() {
-                self.waits.set(&mut first, index, side, Offset::ZERO);
+            if hurries && self.waits.until(waits, index, side).is_some() {
+                self.waits.set(&mut waits, index, side, Offset::ZERO);
             }
-            next = self.watcher_after(id, index, true);
+            next = self.watcher_after(first, index, true);
         }
         self.enqueue(id);
     }

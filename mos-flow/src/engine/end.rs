@@ -45,7 +45,7 @@ impl<A, M: Memory> Engine<A, M> {
             self.raise_quiet(id, Raise::at(Hook::Receiver, side, events), None, app);
             // The same events, counted once.
             let sender = Raise::at(Hook::Sender, side, events);
-            let _ = self.raise_all(id, sender, true, &mut Sight::of(None), app);
+            let _ = self.raise_all(id, &sender, true, &mut Sight::of(None), app);
         }
         self.stats.flows_ended += 1;
         if self.config.linger.is_zero() {

@@ -7,10 +7,11 @@ use crate::buffers::Lending;
 use crate::config::Retention;
 use crate::context::Trouble;
 use crate::event::{Event, EventSet, Hook};
+use crate::flow::Flow;
 use crate::memory::Memory;
 use crate::slab::Id;
 use crate::socket::Socket;
-use ringbuf_core::Range;
+use ringbuf_core::{Offset, Range};
 use tcp_reasm::{Flags, NO_BUFFER, PlainSegment, Report, Segment, Sent, Side};
 
 impl<A, M: Memory> Engine<A, M> {
@@ -38,23 +39,25 @@ impl<A, M: Memory> Engine<A, M> {
         flow.interest[Hook::Receiver as usize].has(Event::NewData)
             && flow.is_buffered(to)
             && self.flows.live_of(flow).is_none_or(|live| live.buffers[to].is_none())
-            && self.all_read_at_once(id, to)
+            && self.all_read_at_once(flow, to)
     }
 
     /// Whether somebody reads a stream when its segments come, and everybody who reads it does so.
-    fn all_read_at_once(&self, id: Id, side: Side) -> bool {
+    fn all_read_at_once(&self, flow: &Flow, side: Side) -> bool {
         let mut any = false;
-        for socket in self.watchers(id).filter_map(|index| self.sockets.at(index)) {
-            let at_once = self.reads_at_once(socket);
-            if !at_once && self.is_reader(socket, side) {
+        let sockets = self.ring_from(flow.first_socket).filter_map(|index| self.sockets.at(index));
+        for socket in sockets.filter(|socket| socket.wishes[side].reads()) {
+            if self.reads_at_once(socket) {
+                any = true;
+            } else if self.is_reader(socket, side) {
                 return false;
             }
-            any |= at_once && self.is_reader(socket, side);
         }
         any
     }
 
     /// Whether a socket is told of new data when a segment comes.
+    #[inline]
     pub(super) fn reads_at_once(&self, socket: &Socket) -> bool {
         !self.sockets.wanted(socket, Hook::Receiver, Event::NewData.into()).is_empty()
     }
@@ -109,13 +112,28 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(lending) = self.lending else { return self.release_read(id, to) };
         // Nearly always all have read all of it, or nobody reads.
         let range = lending.range;
-        if let Some(cursor) = self.cursors_below(id, to, range.end).min() {
+        if self.is_anyone_behind(id, to, range.end)
+            && let Some(cursor) = self.cursors_below(id, to, range.end).min()
+        {
             let unread = Range { start: cursor.max(range.start), ..range };
             let octets = lending.octets(passage.segment.captured());
             let read = usize::try_from(unread.start.since(range.start)).unwrap_or(usize::MAX);
             self.keep(id, to, octets.get(read..).unwrap_or_default(), passage, app);
         }
         self.lending = None;
+    }
+
+    /// Whether some socket, a reader or not, has not read all below `end`.
+    fn is_anyone_behind(&self, id: Id, side: Side, end: Offset) -> bool {
+        let Some(flow) = self.flows.get(id) else { return false };
+        let mut next = self.first_watcher(flow.first_socket, true);
+        while let Some(socket) = next.and_then(|index| self.sockets.at(index)) {
+            if socket.cursor(side) < end {
+                return true;
+            }
+            next = Some(socket.next).filter(|next| *next != flow.first_socket);
+        }
+        false
     }
 
     /// Stores the last octets of a stream, of which nothing is held.

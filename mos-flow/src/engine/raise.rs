@@ -88,7 +88,7 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn raise_all(
         &mut self,
         flow: Id,
-        what: Raise,
+        what: &Raise,
         in_order: bool,
         sight: &mut Sight<'_, M>,
         app: &mut A,
@@ -98,37 +98,39 @@ impl<A, M: Memory> Engine<A, M> {
         if (f.interest[what.hook as usize] & what.events).is_empty() {
             return verdict;
         }
-        let mut next = self.first_watcher(f, in_order);
+        let first = f.first_socket;
+        let mut next = self.first_watcher(first, in_order);
         while let Some(index) = next {
-            let watches = |socket: &&Socket| what.side.is_none_or(|side| socket.wishes[side].events());
-            let set = self.sockets.at(index).filter(watches).map(Socket::handlers);
-            if let Some((socket, set)) = self.sockets.id_at(index).zip(set) {
-                let what = self.unless_waiting(flow, index, what);
-                let mut dispatch = Dispatch {
-                    socket,
-                    what: &what,
-                    sight: &mut *sight,
-                    app: &mut *app,
-                    verdict: Verdict::Forward,
-                };
+            let watches = |socket: &Socket| what.side.is_none_or(|side| socket.wishes[side].events());
+            if let Some((socket, s)) = self.sockets.with_id(index)
+                && watches(s)
+            {
+                let set = s.handlers();
+                let less = self.unless_waiting(flow, index, what);
+                let what = less.as_ref().unwrap_or(what);
+                let (sight, app) = (&mut *sight, &mut *app);
+                let mut dispatch = Dispatch { socket, what, sight, app, verdict: Verdict::Forward };
                 self.dispatch(set, &mut dispatch);
                 if dispatch.verdict == Verdict::Drop {
                     verdict = Verdict::Drop;
                 }
             }
-            next = self.watcher_after(flow, index, in_order);
+            next = self.watcher_after(first, index, in_order);
         }
         verdict
     }
 
-    /// The first of a connection's sockets in order, or in reverse.
-    pub(super) fn first_watcher(&self, flow: &Flow, in_order: bool) -> Option<u32> {
-        let first = self.sockets.at(flow.first_socket)?;
-        Some(if in_order { flow.first_socket } else { first.previous })
+    /// The first of a ring of sockets in order, or in reverse.
+    #[inline]
+    pub(super) fn first_watcher(&self, first: u32, in_order: bool) -> Option<u32> {
+        let socket = self.sockets.at(first)?;
+        Some(if in_order { first } else { socket.previous })
     }
 
-    pub(super) fn watcher_after(&self, flow: Id, index: u32, in_order: bool) -> Option<u32> {
-        let (first, socket) = (self.flows.get(flow)?.first_socket, self.sockets.at(index)?);
+    /// The next one of that ring. What handlers do does not change it.
+    #[inline]
+    pub(super) fn watcher_after(&self, first: u32, index: u32, in_order: bool) -> Option<u32> {
+        let socket = self.sockets.at(index)?;
         let next = if in_order { socket.next } else { socket.previous };
         let over = if in_order { next == first } else { index == first };
         (!over).then_some(next)
@@ -141,7 +143,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// The indices of a ring of sockets, from the first one on.
     #[inline]
-    fn ring_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn ring_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
         core::iter::successors(self.sockets.at(first).map(|_| first), move |index| {
             self.sockets.at(*index).map(|socket| socket.next).filter(|next| *next != first)
         })
@@ -163,7 +165,7 @@ impl<A, M: Memory> Engine<A, M> {
             Hook::Receiver | Hook::None => Stage::Receiver,
         };
         let mut sight = Sight::to_edit(passage.view, &mut passage.edited, stage);
-        let verdict = self.raise_all(flow, what, sender == Side::Client, &mut sight, app);
+        let verdict = self.raise_all(flow, &what, sender == Side::Client, &mut sight, app);
         if verdict == Verdict::Drop {
             passage.verdict = Verdict::Drop;
         }
@@ -172,7 +174,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Counts events and raises them where no packet, or not its direction, has to do with them.
     pub(super) fn raise_quiet(&mut self, flow: Id, what: Raise, packet: Option<PacketRef<'_>>, app: &mut A) {
         self.count_events(what.events);
-        let verdict = self.raise_all(flow, what, true, &mut Sight::of(packet), app);
+        let verdict = self.raise_all(flow, &what, true, &mut Sight::of(packet), app);
         self.dropped |= packet.is_some() && verdict == Verdict::Drop;
     }
 
@@ -279,7 +281,8 @@ impl<A, M: Memory> Engine<A, M> {
         view: Option<PacketRef<'_>>,
         app: &mut A,
     ) {
-        let mut next = self.flows.get(id).and_then(|flow| self.first_watcher(flow, true));
+        let first = self.flows.get(id).map_or(NONE, |flow| flow.first_socket);
+        let mut next = self.first_watcher(first, true);
         while let Some(index) = next {
             let Some(socket) = self.sockets.at(index) else { return };
             let unread = Range { start: socket.cursor(side).max(lost.start), end: lost.end };
@@ -293,16 +296,16 @@ impl<A, M: Memory> Engine<A, M> {
                 let verdict = self.raise_at(this, &what, &mut Sight::of(view), app);
                 self.dropped |= view.is_some() && verdict == Verdict::Drop;
             }
-            next = self.watcher_after(id, index, true);
+            next = self.watcher_after(first, index, true);
         }
     }
 
     /// A socket reads a stream when it is told of new data or errors, or has read before.
     pub(super) fn is_reader(&self, socket: &Socket, side: Side) -> bool {
         let told = EventSet::of(Event::NewData) | EventSet::of(Event::Error);
-        let listens = !self.sockets.wanted(socket, Hook::None, told).is_empty() || self.reads_at_once(socket);
-        let wishes = socket.wishes[side];
-        wishes.events() && wishes.octets() && (listens || socket.cursor(side) > Offset::ZERO)
+        let listens =
+            || self.reads_at_once(socket) || !self.sockets.wanted(socket, Hook::None, told).is_empty();
+        socket.wishes[side].reads() && (socket.cursor(side) > Offset::ZERO || listens())
     }
 
     /// The lowest cursor of the readers of a stream; `None` when nobody reads it.

@@ -121,6 +121,11 @@ impl<A, M: Memory> Sets<A, M> {
         self.sets.at(set).map_or([EventSet::NONE; Hook::ALL.len()], |set| set.masks)
     }
 
+    #[inline]
+    pub(super) fn mask(&self, set: u32, hook: Hook) -> EventSet {
+        self.sets.at(set).map_or(EventSet::NONE, |set| set.masks[hook as usize])
+    }
+
     /// The first root of a tree.
     #[inline]
     pub(super) fn first(&self, set: u32, hook: Hook) -> u32 {
