@@ -81,22 +81,43 @@ impl Exchange {
 
     /// A segment of `side` with any numbers; the exchange does not move.
     pub fn segment_at(&self, side: Side, seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Vec<u8> {
+        self.frame(side, [seq, ack], flags, &[], payload)
+    }
+
+    /// A bare ACK of `side` for what is below `ack`, and selectively for what lies from `left` to `right` (RFC 2018).
+    pub fn selective_ack(&self, side: Side, ack: u32, [left, right]: [u32; 2]) -> Vec<u8> {
+        const HEAD: [u8; 4] = [1, 1, 5, 10];
+        let options = [HEAD, left.to_be_bytes(), right.to_be_bytes()].concat();
+        self.frame(side, [self.next[side], ack], Flags::ACK, &options, &[])
+    }
+
+    /// `options` are whole words.
+    fn frame(
+        &self,
+        side: Side,
+        [seq, ack]: [u32; 2],
+        flags: Flags,
+        options: &[u8],
+        payload: &[u8],
+    ) -> Vec<u8> {
         let ack = if flags.has(Flags::ACK) { ack } else { 0 };
+        let header_len = size_of::<TcpHeader>() + options.len();
         let (src, dst) = (self.addresses[side], self.addresses[!side]);
         let mut tcp = TcpHeader {
             src_port: src.port().into(),
             dst_port: dst.port().into(),
             seq: seq.into(),
             ack: ack.into(),
-            offset_flags: (5 << 12 | flags.0).into(),
+            offset_flags: ((header_len as u16 / 4) << 12 | flags.0).into(),
             window: self.window.into(),
             checksum: 0.into(),
             urgent: 0.into(),
         };
-        let mut frame = ip_frame(src.ip(), dst.ip(), size_of::<TcpHeader>() + payload.len());
-        let sum = pseudo_header(src.ip(), dst.ip()).word((size_of::<TcpHeader>() + payload.len()) as u16);
-        tcp.checksum = (!sum.bytes(tcp.as_bytes()).bytes(payload).fold()).into();
+        let mut frame = ip_frame(src.ip(), dst.ip(), header_len + payload.len());
+        let sum = pseudo_header(src.ip(), dst.ip()).word((header_len + payload.len()) as u16);
+        tcp.checksum = (!sum.bytes(tcp.as_bytes()).bytes(options).bytes(payload).fold()).into();
         frame.extend_from_slice(tcp.as_bytes());
+        frame.extend_from_slice(options);
         frame.extend_from_slice(payload);
         frame
     }

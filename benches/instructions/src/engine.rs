@@ -88,15 +88,56 @@ pub(crate) fn segments(count: u64, flows: usize, len: usize, reader: Reader) {
             frames.push(exchange.ack(Side::Client));
         }
     }
+    let seen = follow(&opening, &frames, count * len as u64, reader);
+    assert_eq!(seen, count * len as u64);
+}
+
+/// Counts `frames` of connections that are open then. Whoever reads reads `octets`. Returns how many of the streams were seen.
+fn follow(opening: &[Vec<u8>], frames: &[Vec<u8>], octets: u64, reader: Reader) -> u64 {
     let mut engine = engine(reader);
-    process(&mut engine, &opening, 0, uncounted);
-    let octets = process(&mut engine, &frames, opening.len() as u64, counted);
+    process(&mut engine, opening, 0, uncounted);
+    let read = process(&mut engine, frames, opening.len() as u64, counted);
     let stats = engine.stats();
-    assert!(reader == Reader::None || octets == count * len as u64, "{octets} octets read");
-    assert_eq!(
-        (stats.stream_octets, stats.drops.total(), stats.anomalies.total()),
-        (count * len as u64, 0, 0)
-    );
+    assert_eq!(read, if reader == Reader::None { 0 } else { octets });
+    assert_eq!((stats.drops.total(), stats.anomalies.total(), stats.odd.total()), (0, 0, 0));
+    stats.stream_octets
+}
+
+/// Full segments of a server, every two of them in the wrong order, and an ACK for 16.
+pub(crate) fn reordered(count: u64, payload: &[u8], reader: Reader) {
+    let mut exchange = exchange(0);
+    let opening = exchange.handshake();
+    let mut frames = Vec::new();
+    for n in 0..count / 2 {
+        let first = exchange.data(Side::Server, payload);
+        frames.extend([exchange.data(Side::Server, payload), first]);
+        if n % 8 == 7 {
+            frames.push(exchange.ack(Side::Client));
+        }
+    }
+    follow(&opening, &frames, count / 2 * 2 * payload.len() as u64, reader);
+}
+
+/// A hole, 16 segments behind it of which the client tells each time, and then what was missing.
+pub(crate) fn holes(count: u64, payload: &[u8]) {
+    const BEHIND: u64 = 16;
+    let mut exchange = exchange(0);
+    let opening = exchange.handshake();
+    let mut frames = Vec::new();
+    let holes = count.div_ceil(BEHIND + 1);
+    for _ in 0..holes {
+        let hole = exchange.seq(Side::Server);
+        let missing = exchange.data(Side::Server, payload);
+        let left = exchange.seq(Side::Server);
+        for _ in 0..BEHIND {
+            frames.push(exchange.data(Side::Server, payload));
+            let right = exchange.seq(Side::Server);
+            frames.push(exchange.selective_ack(Side::Client, hole, [left, right]));
+        }
+        frames.extend([missing, exchange.ack(Side::Client)]);
+    }
+    let octets = holes * (BEHIND + 1) * payload.len() as u64;
+    assert_eq!(follow(&opening, &frames, octets, Reader::Packet), octets);
 }
 
 pub(crate) fn many(count: u64, len: usize, reader: Reader) {

@@ -44,6 +44,9 @@ const PATHS: &[(&str, Path)] = &[
     ("engine_ring_many", |count| engine::many(count, 6, Reader::Ring)),
     ("engine_packet", |count| engine::segments(count, 1, SEGMENT, Reader::Packet)),
     ("engine_packet_many", |count| engine::many(count, 6, Reader::Packet)),
+    ("engine_reordered", |count| engine::reordered(count, &PAYLOAD, Reader::None)),
+    ("engine_reordered_packet", |count| engine::reordered(count, &PAYLOAD, Reader::Packet)),
+    ("engine_hole", |count| engine::holes(count, &PAYLOAD)),
     ("engine_connection", engine::connections),
 ];
 
