@@ -110,6 +110,8 @@ mod lend;
 
 mod octets;
 
+mod order;
+
 mod output;
 
 mod raise;

@@ -12,7 +12,8 @@
 //! 4. [`Conn::received`] — what it does to the receiver: state, acknowledgements, octets.
 //!
 //! Nearly all segments of an established connection are in step: for those [`Conn::step`], and then
-//! [`Conn::received_in_step`] or [`Conn::pass_in_step`], do the same in a fraction of the time.
+//! [`Conn::received_in_step`] or [`Conn::pass_in_step`], do the same in a fraction of the time. For most of the others, which
+//! came in another order than they were sent in, [`Conn::sent_plain`] and then [`Conn::received_plain`] do.
 //!
 //! Then [`Conn::gap`] and [`Conn::skip`] deal with octets that the receiver acknowledged and the monitor never saw.
 //!
@@ -25,6 +26,8 @@
 mod check;
 
 mod steady;
+
+mod order;
 
 mod odd;
 
@@ -268,8 +271,9 @@ impl Conn {
     pub fn judge(&self, from: Side, segment: &Segment<'_>) -> Verdict {
         if cfg!(debug_assertions) {
             self.check_steady();
-            // Which looks whether the short way leads to the same place.
+            // They look whether the short ways lead to the same place.
             let _ = PlainSegment::of(segment).is_some_and(|plain| { *self }.step(from, &plain));
+            let _ = { *self }.sent_plain(from, segment);
         }
         check::judge(self, from, segment)
     }

@@ -124,11 +124,16 @@ impl PlainSegment {
 /// Whether [`PlainSegment::of`] leaves nothing out that counts.
 #[inline]
 pub(crate) fn is_plain(segment: &Segment<'_>) -> bool {
+    is_plain_or_selective(segment) && segment.options.sack.is_empty()
+}
+
+/// The same, but it may acknowledge selectively.
+#[inline]
+pub(crate) fn is_plain_or_selective(segment: &Segment<'_>) -> bool {
     let o = &segment.options;
     (segment.flags.0 | Flags::PSH.0) == (Flags::ACK | Flags::PSH).0
         && segment.urgent == 0
         && o.faults.is_empty()
-        && o.sack.is_empty()
         && o.signature.is_none()
 }
 

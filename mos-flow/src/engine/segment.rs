@@ -25,6 +25,9 @@ impl<A, M: Memory> Engine<A, M> {
         if !self.wake(id) {
             return self.raise_orphan(passage, DropReason::AwakeFull, app);
         }
+        if self.follow_plain(id, from, passage, app) {
+            return;
+        }
         let Some(live) = self.flows.live_mut(id) else { return };
         live.pinned = true;
         live.timers.on_segment(now);
@@ -178,7 +181,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (to, segment) = (!from, passage.segment);
         let lends = self.can_lend(id, to, sent, segment);
         let arrival = if lends { Arrival::default() } else { self.before_store(id, from, passage, app) };
-        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment) };
+        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment, false) };
         self.account(id, to, &arrival, &report);
         if report.fin {
             self.hurry(id, to, Offset(u64::MAX));
@@ -240,7 +243,13 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// What must be told before the octets are stored: that they came before, and what they will push out.
-    fn before_store(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) -> Arrival {
+    pub(super) fn before_store(
+        &mut self,
+        id: Id,
+        from: Side,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) -> Arrival {
         let (to, segment) = (!from, passage.segment);
         if segment.payload_len > 0 {
             self.open_buffer(id, to, segment, app);
@@ -313,18 +322,10 @@ impl<A, M: Memory> Engine<A, M> {
         if report.data.advanced > 0 {
             self.trim(id, to, Some(view), app);
         }
-        let Some(live) = self.flows.live_mut(id) else { return };
-        let gaps = Sides::from_fn(|side| live.conn.may_have_gap(side));
-        let opened = !live.buffers[to].is_none() && report.data.fresh == 0;
-        for side in Side::BOTH.into_iter().filter(|side| !gaps[*side]) {
-            live.timers.forget_hole(side);
-        }
-        if opened {
+        if report.data.fresh == 0 && self.flows.live(id).is_some_and(|live| !live.buffers[to].is_none()) {
             self.close_if_empty(id, to);
         }
-        for side in Side::BOTH.into_iter().filter(|side| gaps[*side]) {
-            self.give_up_gaps(id, side, Some(view), app);
-        }
+        self.look_for_gaps(id, view, app);
     }
 
     pub(super) fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {

@@ -175,7 +175,7 @@ impl<A, M: Memory> Engine<A, M> {
 impl Flow {
     /// Whether nothing about it is undecided, and nobody asks for each packet at the sender's hook.
     #[inline]
-    fn is_calm(&self) -> bool {
+    pub(super) fn is_calm(&self) -> bool {
         self.is_heard_and_watched()
             && self.over.is_none()
             && !self.interest[Hook::Sender as usize].has(Event::PacketIn)

@@ -300,6 +300,19 @@ impl<'a> Case<'a> {
         place.or_else(|| self.ack())
     }
 
+    /// Whether a plain segment between steady sides is taken with all that it carries, and is no keep-alive. Some of those that
+    /// are taken are not told: what lies below everything acknowledged, or beyond the window where segments may be lacking.
+    #[inline]
+    pub(super) fn is_taken_whole(&self) -> bool {
+        let (s, stream) = (self.segment, &self.receiver.stream);
+        let at = stream.position(s.seq);
+        let end = at + i64::from(s.payload_len);
+        let below = end < stream.acked().0.cast_signed();
+        let fits = stream.edge().is_some_and(|edge| end <= edge.0.cast_signed());
+        let probes = s.payload_len <= 1 && at < stream.rcv_nxt().0.cast_signed();
+        fits && !below && !probes && self.paws(self.rules.timestamp_grace).is_none() && self.ack().is_none()
+    }
+
     /// Whether it is plain payload, the next in order, with nothing early held: for those Linux has a fast path.
     pub(super) fn is_for_fast_path(&self) -> bool {
         let (s, stream) = (self.segment, &self.receiver.stream);

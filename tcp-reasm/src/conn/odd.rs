@@ -62,7 +62,7 @@ impl Conn {
     }
 
     /// Blocks count in the stream that the sender receives.
-    fn has_bad_sack(&self, from: Side, segment: &Segment<'_>) -> bool {
+    pub(super) fn has_bad_sack(&self, from: Side, segment: &Segment<'_>) -> bool {
         let stream = &self.sides[from].stream;
         let (Some(nxt), Some(_)) = (self.sides[!from].snd_nxt(), stream.base()) else { return false };
         let sent = stream.position(nxt);

@@ -1,0 +1,71 @@
+//! Plain segments between two steady sides that come in any order: behind a hole, into it, or again, and the
+//! acknowledgements that such segments cause, selective ones among them.
+//!
+//! What can be odd about them is little, so they are judged and their sender is followed at once, with the place of the
+//! segment found once. What comes out is what [`Conn::judge`], [`Conn::sent`] and [`Conn::received`] make of them: debug builds
+//! compare, each time.
+
+use super::Conn;
+use super::check::{self, Case};
+use crate::plain::is_plain_or_selective;
+use crate::report::{Report, Sent, Verdict};
+use crate::segment::Segment;
+use crate::side::Side;
+use crate::space::Steady;
+use crate::stream::{Buffer, NO_BUFFER};
+use ringbuf_core::Store;
+use ringbuf_core::overlap::Resolve;
+
+impl Conn {
+    /// Takes the first two steps of the module at once for a plain segment of an established connection that its receiver takes
+    /// whole, wherever it lies. If it is one, its receiver is to be followed with [`Conn::received_plain`] next, and
+    /// [`Conn::arriving`] may be asked before; else nothing has changed.
+    #[inline]
+    pub fn sent_plain(&mut self, from: Side, segment: &Segment<'_>) -> Option<Sent> {
+        let before = if cfg!(debug_assertions) { Some(*self) } else { None };
+        let sent = self.is_taken_whole(from, segment).then(|| self.sent_steady(from, segment));
+        if let Some((sent, before)) = sent.zip(before) {
+            self.check_plain(before, from, (segment, sent));
+        }
+        sent
+    }
+
+    #[inline]
+    fn is_taken_whole(&self, from: Side, segment: &Segment<'_>) -> bool {
+        let stamped = segment.options.timestamps.is_some();
+        let steady = if stamped { Steady::WithTimestamps } else { Steady::WithoutTimestamps };
+        is_plain_or_selective(segment)
+            && self.sides.client.steady == steady
+            && self.sides.server.steady == steady
+            && Case::new(self, from, segment).is_taken_whole()
+            && (segment.options.sack.is_empty() || !self.has_bad_sack(from, segment))
+    }
+
+    /// Follows the receiver of a segment that [`Conn::sent_plain`] took.
+    #[inline]
+    pub fn received_plain<S: Store, R: Resolve, const N: usize>(
+        &mut self,
+        to: Side,
+        segment: &Segment<'_>,
+        mut buffer: Option<Buffer<'_, S, R, N>>,
+    ) -> Report {
+        self.received_timestamp(to, segment, false);
+        let mut report = Report::default();
+        if segment.payload_len > 0 {
+            let stream = &mut self.sides[to].stream;
+            (report.data, report.late) = stream.store(segment, buffer.as_mut());
+            report.in_order = stream.last_octets(report.data.advanced);
+        }
+        report
+    }
+
+    /// Asserts (debug builds) that a plain segment does the same the long way.
+    fn check_plain(&self, before: Conn, from: Side, (segment, sent): (&Segment<'_>, Sent)) {
+        let (mut long, mut short) = (before, *self);
+        debug_assert_eq!(check::judge(&long, from, segment), Verdict::Accept, "{segment:?} of {from}");
+        debug_assert_eq!(sent, long.sent(from, segment));
+        let report = long.received(!from, segment, NO_BUFFER);
+        debug_assert_eq!(report, short.received_plain(!from, segment, NO_BUFFER));
+        debug_assert_eq!(short, long, "{segment:?} of {from}");
+    }
+}
