@@ -12,8 +12,9 @@
 //! 4. [`Conn::received`] — what it does to the receiver: state, acknowledgements, octets.
 //!
 //! Nearly all segments of an established connection are in step: for those [`Conn::step`], and then
-//! [`Conn::received_in_step`] or [`Conn::pass_in_step`], do the same in a fraction of the time. For most of the others, which
-//! came in another order than they were sent in, [`Conn::sent_plain`] and then [`Conn::received_plain`] do.
+//! [`Conn::received_in_step`] or [`Conn::pass_in_step`], do the same in a fraction of the time. So does [`Conn::turn`] for
+//! nearly all by which it begins and ends, and for most of the others, which came in another order than they were sent in,
+//! [`Conn::sent_plain`] and then [`Conn::received_plain`].
 //!
 //! Then [`Conn::gap`] and [`Conn::skip`] deal with octets that the receiver acknowledged and the monitor never saw.
 //!
@@ -28,6 +29,8 @@ mod check;
 mod steady;
 
 mod order;
+
+mod turn;
 
 mod odd;
 
@@ -274,6 +277,7 @@ impl Conn {
             // They look whether the short ways lead to the same place.
             let _ = PlainSegment::of(segment).is_some_and(|plain| { *self }.step(from, &plain));
             let _ = { *self }.sent_plain(from, segment);
+            let _ = { *self }.turn(from, segment);
         }
         check::judge(self, from, segment)
     }
