@@ -132,6 +132,8 @@ mod step;
 
 mod timers;
 
+mod turn;
+
 use crate::alias::Aliases;
 use crate::buffers::{Buffers, Lending};
 use crate::config::{Config, ConfigError};

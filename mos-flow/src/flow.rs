@@ -240,7 +240,7 @@ impl Live {
     }
 
     /// Nothing that was left undone has to be looked at with each of its segments.
-    fn is_in_step(&self) -> bool {
+    pub(crate) fn is_in_step(&self) -> bool {
         self.shifts.is_none() && !self.reset && !self.timers.has_holes()
     }
 

@@ -1,6 +1,7 @@
 //! One segment of a tracked connection, from the sender's state to the receiver's hook.
 
 use super::raise::Raise;
+use super::turn::Turn;
 use super::{Engine, Passage, shifted};
 use crate::context::{Stage, Trouble};
 use crate::event::{Event, EventSet, Hook};
@@ -28,14 +29,16 @@ impl<A, M: Memory> Engine<A, M> {
         if self.follow_plain(id, from, passage, app) {
             return;
         }
-        let Some(live) = self.flows.live_mut(id) else { return };
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
         live.pinned = true;
         live.timers.on_segment(now);
-        let was_embryonic = live.conn.is_embryonic();
-        if live.shifts.is_none() {
-            self.judge(id, from, passage, app);
-        } else {
-            self.judge_shifted(id, from, passage, app);
+        let (was_embryonic, shifted) = (live.conn.is_embryonic(), !live.shifts.is_none());
+        let passes = passage.verdict != Verdict::Drop;
+        let turn = if passes { Turn::of(flow, live, from, passage.segment) } else { None };
+        match turn {
+            Some(turn) => self.tell_of_turn(id, from, &turn, passage, app),
+            None if shifted => self.judge_shifted(id, from, passage, app),
+            None => self.judge(id, from, passage, app),
         }
         self.after_segment(id, from, was_embryonic, app);
     }

@@ -1,4 +1,5 @@
-//! Whether connections rest between bursts or stay awake changes nothing that an application can see.
+//! Whether connections rest between bursts or stay awake changes nothing that an application can see, and neither does
+//! whether anybody looks at packets between their sender and their receiver.
 
 use super::*;
 use crate::{EmbryonicThenIdle, Retention};
@@ -85,35 +86,42 @@ pub(super) fn scarce(setup: u8, at_ease: usize) -> Config {
     }
 }
 
-/// Who listens to everything and reads all, or only to what does not come with each segment, and to new data as it comes, of which
-/// some may be left.
+/// Who listens at the receiver's hook and after it, and reads: to everything, or not to what comes with each segment but for new
+/// data as it comes.
 #[derive(Clone, Copy, Debug)]
-enum Listener {
-    Everything,
-    Reader { pieces: usize },
+struct Listener {
+    to_each: bool,
+    /// The most that is read at once: some may be left.
+    pieces: usize,
 }
 
 impl Listener {
     fn listens_to(self, event: Event, hook: Hook) -> bool {
-        let often = event == Event::PacketIn || event == Event::NewData && hook == Hook::None;
-        event.is_allowed_at(hook) && (matches!(self, Listener::Everything) || !often)
-    }
-
-    fn pieces(self) -> usize {
-        if let Listener::Reader { pieces } = self { pieces } else { usize::MAX }
+        let each = event == Event::PacketIn || event == Event::NewData && hook == Hook::None;
+        event.is_allowed_at(hook) && (self.to_each || hook == Hook::Sender || !each)
     }
 }
 
 fn listener() -> impl Strategy<Value = Listener> {
     let pieces = prop::sample::select(vec![1, 3, usize::MAX]);
-    prop_oneof![Just(Listener::Everything), pieces.prop_map(|pieces| Listener::Reader { pieces })]
+    (any::<bool>(), pieces).prop_map(|(to_each, pieces)| Listener { to_each, pieces })
 }
 
-fn run(setup: u8, listener: Listener, script: &[[u8; 5]], at_ease: usize) -> (Vec<String>, crate::Stats) {
+/// `at_sender` is what looks at the sender's hook.
+fn run(
+    setup: u8,
+    script: &[[u8; 5]],
+    at_ease: usize,
+    listener: Listener,
+    at_sender: Option<Handler<Log>>,
+) -> (Vec<String>, crate::Stats) {
     let mut w = World::new(scarce(setup, at_ease));
     for event in Event::ALL {
         for hook in Hook::ALL.into_iter().filter(|hook| listener.listens_to(event, *hook)) {
-            w.engine.register(w.socket, event, hook, tell, listener.pieces()).unwrap();
+            let handler = if hook == Hook::Sender { at_sender } else { Some(tell as Handler<Log>) };
+            if let Some(handler) = handler {
+                w.engine.register(w.socket, event, hook, handler, listener.pieces).unwrap();
+            }
         }
     }
     let mut all: Vec<_> = (1..=12).map(other).collect();
@@ -132,10 +140,32 @@ fn run(setup: u8, listener: Listener, script: &[[u8; 5]], at_ease: usize) -> (Ve
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn rest_changes_nothing(setup: u8, listener in listener(), script in prop::collection::vec(any::<[u8; 5]>(), 1..120)) {
-        let ((awake, counted), (resting, counted_too)) = (run(setup, listener, &script, 64), run(setup, listener, &script, 0));
+    fn rest_changes_nothing(
+        setup: u8,
+        listener in listener(),
+        script in prop::collection::vec(any::<[u8; 5]>(), 1..120),
+    ) {
+        let at_sender = if listener.to_each { Some(tell as Handler<Log>) } else { None };
+        let run = |at_ease| run(setup, &script, at_ease, listener, at_sender);
+        let ((awake, counted), (resting, counted_too)) = (run(64), run(0));
         let differs = awake.iter().zip(&resting).find(|(a, r)| a != r);
         prop_assert_eq!((differs, awake.len()), (None, resting.len()));
+        prop_assert_eq!(counted, counted_too);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn who_looks_at_the_senders_hook_changes_nothing(
+        setup: u8,
+        listener in listener(),
+        script in prop::collection::vec(any::<[u8; 5]>(), 1..120),
+    ) {
+        let run = |at_sender| run(setup, &script, 64, listener, at_sender);
+        let ((one_by_one, counted), (at_once, counted_too)) = (run(Some(|_| ())), run(None));
+        let differs = one_by_one.iter().zip(&at_once).find(|(a, r)| a != r);
+        prop_assert_eq!((differs, one_by_one.len()), (None, at_once.len()));
         prop_assert_eq!(counted, counted_too);
     }
 }
