@@ -10,6 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 const STEP: u64 = 5;
 /// More connections than stay awake.
 const MANY: usize = 5000;
+/// More connections than a burst has frames.
+const AT_ONCE: usize = 2 * BURST;
 
 /// What the monitor does with octets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,9 @@ fn read(ctx: &mut Context<'_, u64>) {
     let _ = monitor.read_with(side, |_, slice| *octets += black_box(slice).len() as u64);
 }
 
-fn engine(reader: Reader) -> Engine<u64> {
+fn engine(reader: Reader, at_ease: usize) -> Engine<u64> {
     let retention = if reader == Reader::Packet { Retention::Unread } else { Retention::Ring };
-    let config = Config { verify_checksums: false, retention, ..Config::default() };
+    let config = Config { verify_checksums: false, retention, at_ease, ..Config::default() };
     let mut engine = Engine::new(config).unwrap_or_else(|e| unreachable!("{e}"));
     let socket = engine.open(SocketKind::Stream).unwrap_or_else(|e| unreachable!("{e}"));
     let hook = if reader == Reader::Packet { Hook::Receiver } else { Hook::None };
@@ -94,7 +96,7 @@ pub(crate) fn segments(count: u64, flows: usize, len: usize, reader: Reader) {
 
 /// Counts `frames` of connections that are open then. Whoever reads reads `octets`. Returns how many of the streams were seen.
 fn follow(opening: &[Vec<u8>], frames: &[Vec<u8>], octets: u64, reader: Reader) -> u64 {
-    let mut engine = engine(reader);
+    let mut engine = engine(reader, Config::default().at_ease);
     process(&mut engine, opening, 0, uncounted);
     let read = process(&mut engine, frames, opening.len() as u64, counted);
     let stats = engine.stats();
@@ -144,17 +146,35 @@ pub(crate) fn many(count: u64, len: usize, reader: Reader) {
     segments(count, MANY, len, reader);
 }
 
-/// Connections from SYN to the last ACK, a request and an answer between: eight packets.
-pub(crate) fn connections(count: u64) {
+/// The eight packets of a connection: SYN to last ACK, a request and an answer between.
+fn connection(n: usize) -> [Vec<u8>; 8] {
+    let mut exchange = exchange(n);
+    let [syn, syn_ack, ack] = exchange.handshake();
+    let request = exchange.data(Side::Client, &[0x5a; 200]);
+    let answer = exchange.data(Side::Server, &[0x5a; 1000]);
+    let [fin, other_fin, last] = exchange.close(Side::Client);
+    [syn, syn_ack, ack, request, answer, fin, other_fin, last]
+}
+
+/// Connections, one after the other.
+pub(crate) fn connections(count: u64, reader: Reader) {
+    let frames: Vec<_> = (0..count as usize).flat_map(connection).collect();
+    play_connections(count, &frames, reader, Config::default().at_ease);
+}
+
+/// Connections without octets, so many at once that they rest between their packets.
+pub(crate) fn resting_connections(count: u64) {
     let mut frames = Vec::new();
-    for n in 0..count as usize {
-        let mut exchange = exchange(n);
-        frames.extend(exchange.handshake());
-        frames.push(exchange.data(Side::Client, &[0x5a; 200]));
-        frames.push(exchange.data(Side::Server, &[0x5a; 1000]));
-        frames.extend(exchange.close(Side::Client));
+    for first in (0..count as usize).step_by(AT_ONCE) {
+        let all: Vec<_> = (first..first + AT_ONCE).take(count as usize - first).map(connection).collect();
+        frames.extend((0..8).flat_map(|n| all.iter().map(move |frames| frames[n].clone())));
     }
-    let mut engine = engine(Reader::Ring);
-    let octets = process(&mut engine, &frames, 0, counted);
-    assert_eq!((octets, engine.stats().flows_ended), (count * 1200, 0));
+    play_connections(count, &frames, Reader::None, 0);
+}
+
+fn play_connections(count: u64, frames: &[Vec<u8>], reader: Reader, at_ease: usize) {
+    let mut engine = engine(reader, at_ease);
+    let octets = process(&mut engine, frames, 0, counted);
+    let (read, stats) = (if reader == Reader::None { 0 } else { count * 1200 }, engine.stats());
+    assert_eq!((octets, stats.stream_octets, stats.flows_ended), (read, count * 1200, count));
 }

@@ -47,7 +47,9 @@ const PATHS: &[(&str, Path)] = &[
     ("engine_reordered", |count| engine::reordered(count, &PAYLOAD, Reader::None)),
     ("engine_reordered_packet", |count| engine::reordered(count, &PAYLOAD, Reader::Packet)),
     ("engine_hole", |count| engine::holes(count, &PAYLOAD)),
-    ("engine_connection", engine::connections),
+    ("engine_connection", |count| engine::connections(count, Reader::Ring)),
+    ("engine_connection_flows", |count| engine::connections(count, Reader::None)),
+    ("engine_connection_rest", engine::resting_connections),
 ];
 
 /// Written in order and read by slice.
@@ -218,6 +220,9 @@ fn count(path: &str, count: u64) -> Result<u64, String> {
     valgrind.arg(program);
     let output = valgrind.arg(path).arg(count.to_string()).output().map_err(|e| format!("valgrind: {e}"))?;
     let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{path} does not do what it counts:\n{told}"));
+    }
     let collected = told.lines().find_map(|line| line.split_once("Collected :")).map(|(_, n)| n.trim());
     // None at all would keep every budget.
     let count = collected.and_then(|n| n.parse().ok()).filter(|count| *count > 0);
