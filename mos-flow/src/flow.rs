@@ -10,7 +10,7 @@
 //! 1. A flow is at rest, or it has exactly one live record, which names it.
 //! 2. A flow in the list of those with something to do after the burst is awake.
 
-use crate::event::EventSet;
+use crate::event::{EventSet, Hook};
 use crate::key::FlowKey;
 use crate::memory::Memory;
 use crate::neighbours::NeighbourRef;
@@ -182,6 +182,12 @@ impl Flow {
         self.is(Mark::buffered(side))
     }
 
+    /// Whether some socket has, or had, a handler for one of `events` at a hook.
+    #[inline]
+    pub(crate) fn asks(&self, hook: Hook, events: EventSet) -> bool {
+        !(self.interest[hook as usize] & events).is_empty()
+    }
+
     /// Number in the order of appearance, from 0.
     pub(crate) fn number(&self) -> u64 {
         let [a, b, c, d, e, f] = self.number;
@@ -237,6 +243,11 @@ impl Live {
     #[inline]
     pub(crate) fn has_news(&self, side: Side) -> bool {
         self.pending[side] || self.shrunk[side] || self.waits != NONE
+    }
+
+    /// Whether something of the stream that `side` receives is to be told before the connection ends.
+    pub(crate) fn owes(&self, side: Side) -> bool {
+        self.has_news(side) || self.conn.may_have_gap(side) || self.timers.has_holes()
     }
 
     /// Nothing that was left undone has to be looked at with each of its segments.
@@ -332,10 +343,10 @@ impl<M: Memory> Flows<M> {
         Ok(id)
     }
 
-    pub(crate) fn remove(&mut self, id: Id) -> Option<Flow> {
-        let flow = self.flows.remove(id)?;
-        self.drop_live(flow.live);
-        Some(flow)
+    pub(crate) fn remove(&mut self, id: Id) {
+        if let Some(Flow { live, .. }) = self.flows.remove(id) {
+            self.drop_live(live);
+        }
     }
 
     fn drop_live(&mut self, index: u32) {

@@ -86,11 +86,13 @@ pub(crate) struct Known<'a> {
 /// All neighbours.
 pub(crate) struct Neighbours<M: Memory> {
     places: M::Of<Neighbour>,
+    /// The place that was asked for last: few headers are followed by others.
+    last: usize,
 }
 
 impl<M: Memory> Neighbours<M> {
     pub(crate) fn new(places: M::Of<Neighbour>) -> Self {
-        Neighbours { places }
+        Neighbours { places, last: 0 }
     }
 
     /// Remembers the headers of the first packet of the connection with a number, `from` a side. Headers that cannot be
@@ -100,6 +102,9 @@ impl<M: Memory> Neighbours<M> {
         let Some(headers) = frame.data.get(..parsed.ip).filter(|headers| headers.len() <= MAX_HEADERS) else {
             return NeighbourRef::NONE;
         };
+        if self.places.get(self.last).is_some_and(|neighbour| neighbour.holds(headers, packet)) {
+            return NeighbourRef::new(self.last, from);
+        }
         // In the other direction is the harder case.
         if Encapsulation::of(frame.data, parsed, frame.link, true).is_err() {
             return NeighbourRef::NONE;
@@ -115,6 +120,7 @@ impl<M: Memory> Neighbours<M> {
             let (len, link, family, port) = (headers.len() as u8, frame.link, parsed.family, frame.port);
             *neighbour = Neighbour { octets, len, link, family, port, since: number };
         }
+        self.last = place;
         NeighbourRef::new(place, from)
     }
 

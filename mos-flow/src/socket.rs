@@ -399,15 +399,22 @@ impl<A, M: Memory> Sockets<A, M> {
         }
     }
 
-    /// Removes a socket of any kind.
+    /// Removes the active socket in a slot. Returns the next one of its ring.
+    pub(crate) fn close_active(&mut self, index: u32) -> Option<u32> {
+        let socket = self.sockets.remove(self.sockets.id_at(index)?)?;
+        self.handlers.leave(socket.handlers);
+        self.numbers.leave(socket.kind.monitor()?);
+        Some(socket.next)
+    }
+
+    /// Removes a monitor.
     pub(crate) fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.sockets.remove(id).ok_or(SocketError::NoSocket)?;
         self.handlers.leave(socket.handlers);
         if let Some(number) = self.number(&socket) {
             self.numbers.leave(number);
         }
-        let filters = self.filters.id_at(socket.belongs_to).filter(|_| socket.kind != SocketKind::Active);
-        if let Some(filters) = filters {
+        if let Some(filters) = self.filters.id_at(socket.belongs_to) {
             self.filters.remove(filters);
         }
         if let Some(at) = self.monitors[..self.monitor_count].iter().position(|m| *m == id) {

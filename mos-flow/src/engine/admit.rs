@@ -13,26 +13,19 @@ impl<A, M: Memory> Engine<A, M> {
     /// Opens a connection for the segment if one begins here and somebody wants it.
     pub(super) fn admit(&mut self, passage: &mut Passage<'_, M>, app: &mut A) {
         match self.begin(passage.segment) {
-            Some((conn, sender)) => self.admit_as(conn, sender, passage, app),
+            Some((conn, sender)) => self.admit_as(&conn, sender, passage, app),
             None => self.raise_orphan(passage, DropReason::Orphan, app),
         }
     }
 
     /// Opens `conn`, whose first segment this is, if somebody wants it.
-    pub(super) fn admit_as(
-        &mut self,
-        mut conn: Conn,
-        sender: Side,
-        passage: &mut Passage<'_, M>,
-        app: &mut A,
-    ) {
-        conn.set_strictness(self.config.strictness);
+    pub(super) fn admit_as(&mut self, conn: &Conn, sender: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         let mut monitors = self.matching_monitors(passage, sender);
         // What a handler of a connection that gave way did to the monitors counts.
         if !monitors.is_empty() && conn.is_embryonic() && self.limit_handshakes(app) {
             monitors = self.matching_monitors(passage, sender);
         }
-        let mut inserted = self.insert_flow(&conn, sender, monitors, passage);
+        let mut inserted = self.insert_flow(conn, sender, monitors, passage);
         // A socket for each monitor may take as many connections that give way.
         for _ in 0..MAX_MONITORS {
             let room = match inserted {
@@ -47,7 +40,7 @@ impl<A, M: Memory> Engine<A, M> {
                 break;
             }
             let monitors = self.matching_monitors(passage, sender);
-            inserted = self.insert_flow(&conn, sender, monitors, passage);
+            inserted = self.insert_flow(conn, sender, monitors, passage);
         }
         match inserted {
             Ok(id) => self.on_segment(id, passage, app),
@@ -56,11 +49,20 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// The connection that begins with this segment, and the side that sent it.
+    #[inline]
     fn begin(&self, segment: &Segment<'_>) -> Option<(Conn, Side)> {
+        let (mut conn, sender) = if segment.opens() {
+            (Conn::new(self.flows.window()), Side::Client)
+        } else {
+            self.begin_midstream(segment)?
+        };
+        conn.set_strictness(self.config.strictness);
+        Some((conn, sender))
+    }
+
+    /// The same of which the SYN was not seen.
+    fn begin_midstream(&self, segment: &Segment<'_>) -> Option<(Conn, Side)> {
         let window = self.flows.window();
-        if segment.opens() {
-            return Some((Conn::new(window), Side::Client));
-        }
         if !self.config.midstream || segment.is_rst() || !segment.is_ack() {
             return None;
         }

@@ -94,6 +94,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.flows.live(id).is_some() || self.wake_from_rest(id)
     }
 
+    #[inline(never)]
     fn wake_from_rest(&mut self, id: Id) -> bool {
         self.try_wake(id) || self.flows.get(id).is_some() && self.free_live_record() && self.try_wake(id)
     }

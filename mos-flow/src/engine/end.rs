@@ -35,17 +35,16 @@ impl<A, M: Memory> Engine<A, M> {
             live.pinned = true;
         }
         for side in Side::BOTH {
-            self.give_up_gaps(id, side, None, app);
-            self.hurry(id, side, Offset(u64::MAX));
-            self.announce_side(id, side, app);
+            if self.flows.live(id).is_some_and(|live| live.owes(side)) {
+                self.give_up_gaps(id, side, None, app);
+                self.hurry(id, side, Offset(u64::MAX));
+                self.announce_side(id, side, app);
+            }
         }
         let changed = self.flows.expire(id);
         for side in [first, !first] {
             let events = EventSet::of(Event::ConnEnd).with_if(changed[side].is_some(), Event::StateChange);
-            self.raise_quiet(id, Raise::at(Hook::Receiver, side, events), None, app);
-            // The same events, counted once.
-            let sender = Raise::at(Hook::Sender, side, events);
-            let _ = self.raise_all(id, &sender, true, &mut Sight::of(None), app);
+            self.tell_of_end(id, side, events, app);
         }
         self.stats.flows_ended += 1;
         if self.config.linger.is_zero() {
@@ -57,6 +56,16 @@ impl<A, M: Memory> Engine<A, M> {
         self.flows.touch(id, self.clock.running());
         self.settle(id);
         self.start_flow_timer(id);
+    }
+
+    /// Tells of the end of one side at both hooks: the same events, counted once.
+    fn tell_of_end(&mut self, id: Id, side: Side, events: EventSet, app: &mut A) {
+        self.count_events(events);
+        for hook in [Hook::Receiver, Hook::Sender] {
+            if self.flows.get(id).is_some_and(|flow| flow.asks(hook, events)) {
+                let _ = self.raise_all(id, &Raise::at(hook, side, events), true, &mut Sight::of(None), app);
+            }
+        }
     }
 
     /// Removes a connection without telling anybody.
@@ -73,11 +82,11 @@ impl<A, M: Memory> Engine<A, M> {
     /// Frees a connection's record and everything that belongs to it.
     pub(super) fn discard(&mut self, id: Id) {
         self.close_parts(id);
-        if let Some(flow) = self.flows.remove(id) {
-            self.embryonic -= usize::from(flow.is(Mark::Embryonic));
-            self.wheel.stop(id.index());
-            self.table.remove(self.hasher.hash(&flow.key), id.index());
-        }
+        let Some(flow) = self.flows.get(id) else { return };
+        self.embryonic -= usize::from(flow.is(Mark::Embryonic));
+        self.wheel.stop(id.index());
+        self.table.remove(self.hasher.hash(&flow.key), id.index());
+        self.flows.remove(id);
     }
 
     /// Frees a connection's sockets and octets.
@@ -95,13 +104,9 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let Some(flow) = self.flows.get_mut(id) else { return };
         let first = core::mem::replace(&mut flow.first_socket, NONE);
-        let mut next = first;
-        while let Some(socket) = self.sockets.id_at(next) {
-            next = self.sockets.at(next).map_or(first, |socket| socket.next);
-            let _ = self.sockets.close(socket);
-            if next == first {
-                return;
-            }
+        let mut next = Some(first);
+        while let Some(index) = next {
+            next = self.sockets.close_active(index).filter(|next| *next != first);
         }
     }
 }

@@ -67,7 +67,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.end(id, EndReason::Replaced, from, app);
         self.forget(id);
         let sender = if passage.segment.opens() { Side::Client } else { Side::Server };
-        self.admit_as(next, sender, passage, app);
+        self.admit_as(&next, sender, passage, app);
     }
 
     /// A segment between the ports of a connection that ended.

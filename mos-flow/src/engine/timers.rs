@@ -4,7 +4,7 @@ use super::Engine;
 use crate::context::{Context, Handler, TimerId};
 use crate::defrag::Defrag;
 use crate::event::{Hook, Raised};
-use crate::flow::{EndReason, Live};
+use crate::flow::{EndReason, Flow, Live};
 use crate::handlers::Registration;
 use crate::memory::Memory;
 use crate::packet::Verdict;
@@ -149,7 +149,8 @@ impl<A, M: Memory> Engine<A, M> {
         if self.forget_if_unwatched(id) {
             return;
         }
-        if self.clock.running() >= self.deadline(id) {
+        let Some(flow) = self.flows.get(id) else { return };
+        if self.clock.running() >= self.deadline(flow) {
             match self.end_by_time(id) {
                 Some(reason) => self.end(id, reason, Side::Client, app),
                 None => self.forget(id),
@@ -175,8 +176,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// When a connection will have been silent for too long.
-    fn deadline(&self, id: Id) -> Instant {
-        let Some(flow) = self.flows.get(id) else { return Instant::default() };
+    fn deadline(&self, flow: &Flow) -> Instant {
         let timeouts = &self.config.timeouts;
         let last = self.flows.last_packet(flow);
         if flow.over.is_some() {
@@ -207,17 +207,16 @@ impl<A, M: Memory> Engine<A, M> {
     /// queue: all of them may take as long.
     pub(super) fn start_flow_timer(&mut self, id: Id) {
         let Some(flow) = self.flows.get(id) else { return };
-        let deadline = self.deadline(id);
         let live = self.flows.live_of(flow);
-        let handshake = flow.over.is_none() && live.is_some_and(|live| live.conn.is_embryonic());
         // There is a timer for each record: see `with_memory`.
-        if handshake {
+        if let Some(live) = live.filter(|live| flow.over.is_none() && live.conn.is_embryonic()) {
             // Its place in the queue is by its beginning. Nothing is acknowledged yet, so no hole is to be given up.
             if !self.wheel.is_running(id.index()) {
-                self.wheel.enqueue(id.index(), deadline);
+                self.wheel.enqueue(id.index(), live.timers.began() + self.config.timeouts.handshake);
             }
             return;
         }
+        let deadline = self.deadline(flow);
         let with_hole = live.filter(|live| live.timers.has_holes());
         let next = with_hole.and_then(|live| live.timers.next(&live.conn, &self.timeouts_of(live)));
         self.wheel.start(id.index(), next.map_or(deadline, |(_, at)| at.min(deadline)));

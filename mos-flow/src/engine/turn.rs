@@ -19,8 +19,8 @@ impl Turn {
     pub(super) fn of(flow: &mut Flow, live: &mut Live, from: Side, segment: &Segment<'_>) -> Option<Turn> {
         let begins = segment.opens();
         let seen = EventSet::of(Event::PacketIn).with_if(begins, Event::ConnStart);
-        let asked = flow.interest[Hook::Sender as usize] & (seen | EventSet::of(Event::StateChange));
-        if !(begins || flow.is(Mark::Announced)) || !asked.is_empty() || !live.is_in_step() {
+        let asked = flow.asks(Hook::Sender, seen | EventSet::of(Event::StateChange));
+        if !(begins || flow.is(Mark::Announced)) || asked || !live.is_in_step() {
             return None;
         }
         let before = Sides::from_fn(|side| live.conn.state(side));
@@ -50,14 +50,14 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.segments += 1;
         self.count_events(turn.0[from]);
         let Some((flow, live)) = self.flows.both(id) else { return };
-        let asked = flow.interest[Hook::Receiver as usize] & events;
+        let asked = flow.asks(Hook::Receiver, events);
         if live.waits != NONE && passage.segment.is_fin() {
             self.hurry(id, to, Offset(u64::MAX));
         }
-        if asked.is_empty() {
-            self.count_events(events);
-        } else {
+        if asked {
             self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
+        } else {
+            self.count_events(events);
         }
     }
 }
