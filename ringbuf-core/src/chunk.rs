@@ -246,8 +246,9 @@ pub struct Chunked<'a, B, L> {
 impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B, L> {
     /// Returns all chunks to the pool.
     pub fn clear(&mut self) {
-        for i in 0..ROOT {
-            self.free_subtree(self.map.root[i], self.map.height);
+        let bits = self.map.region_bits();
+        for region in (self.map.first >> bits)..self.map.end.div_ceil(1 << bits) {
+            self.free_subtree(self.map.root[slot(region, 0, ROOT)], self.map.height, region << bits);
         }
         *self.map = ChunkMap::with_most(self.map.most);
     }
@@ -350,15 +351,21 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
         full
     }
 
-    fn free_subtree(&mut self, id: u32, level: u8) {
+    /// Frees the subtree `id`, whose lowest chunk index is `base`.
+    fn free_subtree(&mut self, id: u32, level: u8, base: u64) {
         if id == NONE {
             return;
         }
         if level == 0 {
             self.map.data -= 1;
         } else {
-            for i in 0..ENTRIES {
-                self.free_subtree(self.pool.entry(id, i), level - 1);
+            // A table has many entries, of which a stream uses few.
+            let bits = ENTRY_BITS * u32::from(level - 1);
+            let last = base + ((ENTRIES as u64) << bits);
+            let (first, end) =
+                (self.map.first.clamp(base, last) - base, self.map.end.clamp(base, last) - base);
+            for i in (first >> bits)..end.div_ceil(1 << bits) {
+                self.free_subtree(self.pool.entry(id, i as usize), level - 1, base + (i << bits));
             }
         }
         self.pool.give_back(id);
@@ -380,7 +387,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
                 continue;
             }
             if start + step <= index {
-                self.free_subtree(below, level - 1);
+                self.free_subtree(below, level - 1, start);
                 self.pool.set_entry(id, i, NONE);
             } else {
                 self.free_below(below, level - 1, start, index);
@@ -434,7 +441,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Store for Chu
                 continue;
             }
             if region_end <= index {
-                self.free_subtree(id, height);
+                self.free_subtree(id, height, region << bits);
                 self.map.root[at] = NONE;
             } else {
                 self.free_below(id, height, region << bits, index);
