@@ -176,8 +176,17 @@ impl Window {
         at: Offset,
         data: &[u8],
     ) -> Written {
-        if at == self.next && self.nothing_is_near(frags, data.len()) {
-            return self.append(store, data);
+        if at == self.next && self.has_room(frags, data.len()) {
+            match frags.above(at) {
+                Some(early) if early.start < at.saturating_add(data.len() as u64) => {}
+                Some(early) if early.start.since(at) == data.len() as u64 => {
+                    return self.append_and_join(frags, store, &mut policy, data);
+                }
+                _ => return self.append(store, data),
+            }
+        }
+        if self.is_above_all(frags, Range::at(at, data.len() as u64)) {
+            return self.put_above_all(frags, store, &mut policy, at, data);
         }
         let plan = self.plan(frags, at, data.len());
         let mut done = Written { stale: plan.stale, refused: plan.beyond, ..Written::default() };
@@ -218,15 +227,14 @@ impl Window {
         stored
     }
 
-    /// Whether the next `len` octets in order touch nothing, and make nothing but the run give way.
+    /// Whether the next `len` octets in order make nothing but the run give way.
     #[inline]
-    fn nothing_is_near<const N: usize>(&self, frags: &FragList<N>, len: usize) -> bool {
-        let end = self.next.saturating_add(len as u64);
+    fn has_room<const N: usize>(&self, frags: &FragList<N>, len: usize) -> bool {
         if frags.is_empty() {
             return len as u64 <= u64::from(self.cap);
         }
-        let held = self.top(frags).max(end).since(self.head(frags));
-        frags.above(self.next).is_none_or(|early| early.start > end) && held <= u64::from(self.cap)
+        let end = self.next.saturating_add(len as u64);
+        self.top(frags).max(end).since(self.head(frags)) <= u64::from(self.cap)
     }
 
     /// The common case: the next octets in order, nothing else near, no more of them than fit.
@@ -249,6 +257,65 @@ impl Window {
         }
         self.set_run(Range { start, end: range.end });
         Written { fresh: range.len(), advanced: range.len(), overrun, ..Written::default() }
+    }
+
+    /// The next octets in order, just before a range that waits for them.
+    fn append_and_join<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        policy: &mut impl Resolve,
+        data: &[u8],
+    ) -> Written {
+        let range = Range::at(self.next, data.len() as u64);
+        if !policy.admit(self.next, range) {
+            let refusal = Some(Refusal::TooManyRanges);
+            return Written { refused: range.len(), refusal, ..Written::default() };
+        }
+        let mut done = self.append(store, data);
+        if done.refusal.is_none() {
+            policy.resolve(range.start, range, &mut |_| ());
+            self.set_run(frags.absorb(self.run()));
+            done.advanced = self.next.since(range.start);
+        }
+        self.check(frags);
+        done
+    }
+
+    /// Whether a range lies behind a hole and everything held, in the window, makes nothing give way, and finds a place.
+    #[inline]
+    fn is_above_all<const N: usize>(&self, frags: &FragList<N>, range: Range) -> bool {
+        let (last, end) = (frags.last(), self.next.saturating_add(self.ahead.into()));
+        range.start > self.next
+            && !range.is_empty()
+            && range.end <= end
+            && last.is_none_or(|last| last.end <= range.start)
+            && (!frags.is_full() || last.is_some_and(|last| last.end == range.start))
+            && range.end.since(self.head(frags)) <= u64::from(self.cap)
+    }
+
+    /// What waits behind a hole grows: nothing to compare or to choose.
+    #[inline]
+    fn put_above_all<const N: usize, S: Store>(
+        &mut self,
+        frags: &mut FragList<N>,
+        store: &mut S,
+        policy: &mut impl Resolve,
+        at: Offset,
+        data: &[u8],
+    ) -> Written {
+        let range = Range::at(at, data.len() as u64);
+        let refusal = if !policy.admit(self.next, range) {
+            Refusal::TooManyRanges
+        } else if store.add(at, data).is_err() {
+            Refusal::NoSpace
+        } else {
+            policy.resolve(self.next, range, &mut |_| ());
+            let _ = frags.insert(range); // there is room
+            self.check(frags);
+            return Written { fresh: range.len(), ..Written::default() };
+        };
+        Written { refused: range.len(), refusal: Some(refusal), ..Written::default() }
     }
 
     /// Stores the part of a segment that can be stored.
