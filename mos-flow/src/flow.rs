@@ -20,7 +20,7 @@ use crate::time::Instant;
 use core::fmt;
 use ringbuf_core::window::Window;
 use ringbuf_core::{Offset, hint};
-use tcp_reasm::{Conn, PackedConn, PlainSegment, Side, Sides, State, Timers};
+use tcp_reasm::{Conn, NO_BUFFER, PackedConn, PlainSegment, Segment, Sent, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
 
 /// Why a connection ended.
@@ -253,6 +253,11 @@ impl Live {
     /// Nothing that was left undone has to be looked at with each of its segments.
     pub(crate) fn is_in_step(&self) -> bool {
         self.shifts.is_none() && !self.reset && !self.timers.has_holes()
+    }
+
+    /// Somebody is to be told something of its streams, or waits for it.
+    fn has_to_tell(&self) -> bool {
+        self.in_pending_list || self.waits != NONE
     }
 
     /// Nothing of it needs the long record, whatever may be said of the connection.
@@ -500,6 +505,36 @@ impl<M: Memory> Flows<M> {
         live.conn.pass_in_step(to, segment.payload_len);
         live.timers.on_segment(now);
         Some(start)
+    }
+
+    /// Follows a plain segment that comes in any order (see [`Conn::sent_plain`]) and brings nothing that is kept or to be told.
+    /// Returns what its sender did, and how many octets are in order now; `None` when it was no such segment.
+    #[inline]
+    pub(crate) fn pass_without_octets(
+        &mut self,
+        id: Id,
+        from: Side,
+        segment: &Segment<'_>,
+        now: Instant,
+    ) -> Option<(Sent, u64)> {
+        let (to, flow) = (!from, self.flows.get(id)?);
+        let live = self.live.at_mut(flow.live)?;
+        let keeps = |side: Side| flow.is_buffered(side) || !live.buffers[side].is_none();
+        let (into, back) = (live.conn.stream(to), live.conn.stream(from));
+        let brings = segment.payload_len > 0;
+        let told = brings && (keeps(to) || into.position(segment.seq) < into.next().0.cast_signed());
+        // Without octets to keep nobody waits for those that the receiver acknowledged.
+        let skips = back.position(segment.ack) > back.next().0.cast_signed();
+        if told || !live.is_in_step() || skips && (keeps(from) || live.has_to_tell()) {
+            return None;
+        }
+        let sent = live.conn.sent_plain(from, segment)?;
+        let fresh = live.conn.received_plain(to, segment, NO_BUFFER).data.fresh;
+        if skips {
+            let _ = live.conn.skip(from, NO_BUFFER);
+        }
+        live.timers.on_segment(now);
+        Some((sent, fresh))
     }
 
     /// The live record of a connection that can take a segment in step.

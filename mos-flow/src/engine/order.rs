@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::packet::Verdict;
 use crate::slab::Id;
 use ringbuf_core::{Offset, Range};
-use tcp_reasm::{Arrival, NO_BUFFER, Segment, Side};
+use tcp_reasm::{Arrival, NO_BUFFER, Segment, Sent, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Follows a plain segment of a connection that is awake, if it is one. Otherwise nothing has changed.
@@ -19,18 +19,23 @@ impl<A, M: Memory> Engine<A, M> {
         passage: &mut Passage<'_, M>,
         app: &mut A,
     ) -> bool {
-        let (to, segment, now) = (!from, passage.segment, self.clock.running());
-        let Some((flow, live)) = self.flows.both_mut(id) else { return false };
-        if !flow.is_calm() || passage.verdict == Verdict::Drop || !live.shifts.is_none() {
+        let segment = passage.segment;
+        let Some(flow) = self.flows.get(id) else { return false };
+        if !flow.is_calm() || passage.verdict == Verdict::Drop {
             return false;
         }
+        let shown = flow.interest[Hook::Receiver as usize].has(Event::PacketIn);
+        if !shown && self.pass_unseen(id, from, segment) {
+            return true;
+        }
+        let Some((flow, live)) = self.flows.both_mut(id).filter(|(_, live)| live.shifts.is_none()) else {
+            return false;
+        };
         let Some(sent) = live.conn.sent_plain(from, segment) else { return false };
         live.pinned = true;
-        live.timers.on_segment(now);
-        let keeps = segment.payload_len > 0 && (flow.is_buffered(to) || !live.buffers[to].is_none());
-        self.count_step();
-        self.stats.zero_windows += u64::from(sent.zero_window);
-        self.stats.odd.add_all(sent.odd);
+        live.timers.on_segment(self.clock.running());
+        let keeps = segment.payload_len > 0 && (flow.is_buffered(!from) || !live.buffers[!from].is_none());
+        self.count_plain(&sent);
         if keeps {
             self.receive_plain(id, from, passage, app);
         } else {
@@ -38,6 +43,29 @@ impl<A, M: Memory> Engine<A, M> {
         }
         self.after_segment(id, from, false, app);
         true
+    }
+
+    /// Follows a plain segment that nobody is shown and of which nothing is kept.
+    #[inline]
+    fn pass_unseen(&mut self, id: Id, from: Side, segment: &Segment<'_>) -> bool {
+        let passed = self.flows.pass_without_octets(id, from, segment, self.clock.running());
+        let Some((sent, fresh)) = passed else { return false };
+        self.count_plain(&sent);
+        self.stats.events[Event::PacketIn] += 1; // at the receiver's hook
+        self.stats.stream_octets += fresh;
+        if self.flows.is_crowded() {
+            let _ = self.to_settle.push(id); // see `after_segment`
+        }
+        true
+    }
+
+    /// What a plain segment counts for, up to the sender's hook.
+    fn count_plain(&mut self, sent: &Sent) {
+        self.count_step();
+        self.stats.zero_windows += u64::from(sent.zero_window);
+        if !sent.odd.is_empty() {
+            self.stats.odd.add_all(sent.odd);
+        }
     }
 
     /// The receiver gets a plain segment without octets, or of a stream whose octets nobody keeps.
