@@ -1,10 +1,12 @@
-//! Memory of the streams: a pool of chunks, and one record for each stream that holds octets.
+//! Memory of the streams: a pool of chunks, a short record for each stream that holds octets, and a long one for each that
+//! holds some apart from those in order, as few do and not for long.
 //!
 //! # Invariants
 //! 1. A record belongs to one stream of a connection that is awake and names it.
 //! 2. A stream without a record holds no octets: its window has an empty run.
 //! 3. No stream has more chunks than its part.
-//! 4. A queue of segments belongs to one record, whose stream holds octets early.
+//! 4. A stream has a record of ranges exactly while it has ranges.
+//! 5. A queue of segments belongs to one record of ranges, whose stream holds octets early.
 
 use crate::memory::Memory;
 use crate::overlap::{OverlapPolicy, Rule, SegmentQueue};
@@ -18,21 +20,25 @@ use tcp_reasm::{Buffer, Conn, Side};
 pub const MAX_RANGES: usize = 32;
 
 /// Where the octets of one stream are. It exists only while there are any.
-///
-/// The ranges come last, so that what a stream without any needs is together.
-#[derive(Debug, Default)]
-#[repr(C)]
+#[derive(Debug)]
 pub struct StreamBuffer {
     /// The connection, and the side that receives the stream.
-    owner: Option<(Id, Side)>,
-    /// Boundaries of the segments that wait, if the policy asks for them.
-    queue: Option<Id>,
+    owner: (Id, Side),
+    /// Its [`StreamRanges`].
+    ranges: Id,
     chunks: ChunkMap,
-    frags: FragList<MAX_RANGES>,
 }
 
-/// What a stream without ranges needs of its slot, octets: all but the array of ranges.
-const HOT: usize = size_of::<Slot<StreamBuffer>>() - MAX_RANGES * size_of::<Range>();
+/// What a stream holds apart from its in-order run.
+#[derive(Debug, Default)]
+pub struct StreamRanges {
+    frags: FragList<MAX_RANGES>,
+    /// Boundaries of the segments that wait, if the policy asks for them.
+    queue: Option<Id>,
+}
+
+/// The ranges of a stream that has none: with a record for its first one, and without.
+const NO_RANGES: [&FragList<MAX_RANGES>; 2] = [&FragList::new(), &FragList::closed()];
 
 /// Octets of a stream that are in order, in the packet at hand and nowhere else, while its receiver's handlers run.
 #[derive(Clone, Copy, Debug)]
@@ -56,20 +62,21 @@ pub(crate) type Octets<'a, M> = Chunked<'a, <M as Memory>::Of<u8>, <M as Memory>
 
 /// What one stream holds.
 pub(crate) struct Record<'a, M: Memory> {
-    stream: &'a StreamBuffer,
+    chunks: &'a ChunkMap,
+    frags: &'a FragList<MAX_RANGES>,
     pool: &'a Chunks<M>,
 }
 
 impl<'a, M: Memory> Record<'a, M> {
     #[inline]
     pub(crate) fn frags(&self) -> &'a FragList<MAX_RANGES> {
-        &self.stream.frags
+        self.frags
     }
 
     /// The longest prefix of `range` in one piece; empty when its first octet is not held.
     #[inline]
     pub(crate) fn piece(&self, range: Range) -> &'a [u8] {
-        self.stream.chunks.piece(self.pool, range)
+        self.chunks.piece(self.pool, range)
     }
 }
 
@@ -77,7 +84,10 @@ impl<'a, M: Memory> Record<'a, M> {
 pub(crate) struct Buffers<M: Memory> {
     pool: Chunks<M>,
     streams: Slab<StreamBuffer, M>,
+    ranges: Slab<StreamRanges, M>,
     queues: Slab<SegmentQueue, M>,
+    /// For a stream without ranges to make its first one in: empty between calls.
+    first: StreamRanges,
     /// Where the search for octets to give up goes on.
     hand: u32,
     /// The most chunks of one stream.
@@ -92,14 +102,21 @@ impl<M: Memory> fmt::Debug for Buffers<M> {
 
 impl<M: Memory> Buffers<M> {
     pub(crate) fn new(
-        octets: M::Of<u8>,
-        links: M::Of<u32>,
+        pool: (M::Of<u8>, M::Of<u32>),
         streams: M::Of<Slot<StreamBuffer>>,
+        ranges: M::Of<Slot<StreamRanges>>,
         queues: M::Of<Slot<SegmentQueue>>,
         most: u32,
     ) -> Self {
-        let (pool, streams) = (ChunkPool::new(octets, links), Slab::new(streams, Reuse::Newest));
-        Buffers { pool, streams, queues: Slab::new(queues, Reuse::Newest), hand: 0, most }
+        Buffers {
+            pool: ChunkPool::new(pool.0, pool.1),
+            streams: Slab::new(streams, Reuse::Newest),
+            ranges: Slab::new(ranges, Reuse::Newest),
+            queues: Slab::new(queues, Reuse::Newest),
+            first: StreamRanges::default(),
+            hand: 0,
+            most,
+        }
     }
 
     /// Whether records are so many that not all of them are near.
@@ -108,11 +125,11 @@ impl<M: Memory> Buffers<M> {
         self.streams.are_far_apart()
     }
 
-    /// Asks for what an in-order stream needs of its record.
+    /// Asks for the record of a stream.
     #[inline]
     pub(crate) fn prefetch(&self, id: Id) {
         if let Some(slot) = self.streams.slot(id.index()) {
-            hint::prefetch_first::<_, HOT>(slot);
+            hint::prefetch_all(slot);
         }
     }
 
@@ -123,14 +140,14 @@ impl<M: Memory> Buffers<M> {
 
     /// A record for a stream that is about to hold octets.
     pub(crate) fn open(&mut self, flow: Id, side: Side) -> Option<Id> {
-        let (chunks, owner) = (ChunkMap::with_most(self.most), Some((flow, side)));
-        self.streams.insert(StreamBuffer { chunks, owner, ..StreamBuffer::default() }).ok()
+        let (owner, chunks) = ((flow, side), ChunkMap::with_most(self.most));
+        self.streams.insert(StreamBuffer { owner, ranges: Id::NONE, chunks }).ok()
     }
 
     /// The next stream that holds octets, round and round; `None` when none is found soon.
     pub(crate) fn next_owner(&mut self) -> Option<(Id, Side)> {
         let id = self.streams.next_from(&mut self.hand, |_| true)?;
-        self.streams.get(id)?.owner
+        self.streams.get(id).map(|b| b.owner)
     }
 
     /// Chunks that a stream holds.
@@ -140,33 +157,58 @@ impl<M: Memory> Buffers<M> {
 
     /// Frees everything that a stream holds.
     pub(crate) fn close(&mut self, id: Id) {
-        self.close_queue(id);
         if let Some(b) = self.streams.get_mut(id) {
             Chunked { pool: &mut self.pool, map: &mut b.chunks }.clear();
+            if !b.ranges.is_none() {
+                self.close_ranges(id);
+            }
             self.streams.remove(id);
+        }
+    }
+
+    /// Frees what a stream without ranges has no use for.
+    #[cold]
+    fn close_ranges(&mut self, id: Id) {
+        self.close_queue(id);
+        if let Some(b) = self.streams.get_mut(id) {
+            self.ranges.remove(core::mem::replace(&mut b.ranges, Id::NONE));
         }
     }
 
     /// Frees the queue of a stream where nothing waits.
     pub(crate) fn close_queue(&mut self, id: Id) {
-        let queue = self.streams.get_mut(id).and_then(|b| b.queue.take());
+        let queue = self.ranges_mut(id).and_then(|ranges| ranges.queue.take());
         if let Some(queue) = queue {
             self.queues.remove(queue);
+        }
+    }
+
+    fn ranges_mut(&mut self, id: Id) -> Option<&mut StreamRanges> {
+        self.ranges.get_mut(self.streams.get(id)?.ranges)
+    }
+
+    /// Keeps the first ranges of a stream; there is a record for them.
+    #[cold]
+    fn keep_first(&mut self, id: Id) {
+        let ranges = self.ranges.insert(core::mem::take(&mut self.first));
+        if let (Some(b), Ok(ranges)) = (self.streams.get_mut(id), ranges) {
+            b.ranges = ranges;
         }
     }
 
     /// Makes the queue of a stream one of `policy`; `next` is its in-order end. Returns whether there is memory for it:
     /// without, nothing changes.
     pub(crate) fn begin_policy(&mut self, id: Id, policy: OverlapPolicy, next: Offset) -> bool {
-        let Some(b) = self.streams.get_mut(id) else { return true };
-        let early = b.frags.as_slice();
+        let Some(b) = self.streams.get(id) else { return true };
+        let Some(ranges) = self.ranges.get_mut(b.ranges) else { return true };
+        let early = ranges.frags.as_slice();
         let early = early.get(early.partition_point(|range| range.start <= next)..).unwrap_or_default();
         let queue = if early.is_empty() { None } else { SegmentQueue::with(policy, next, early) };
-        match (queue, b.queue.and_then(|old| self.queues.get_mut(old))) {
+        match (queue, ranges.queue.and_then(|old| self.queues.get_mut(old))) {
             (Some(queue), Some(old)) => *old = queue,
             (Some(queue), None) => {
-                b.queue = self.queues.insert(queue).ok();
-                return b.queue.is_some();
+                ranges.queue = self.queues.insert(queue).ok();
+                return ranges.queue.is_some();
             }
             (None, _) => self.close_queue(id),
         }
@@ -179,14 +221,35 @@ impl<M: Memory> Buffers<M> {
         self.queues.len()
     }
 
+    /// Records of ranges in use.
+    #[cfg(any(test, feature = "_model"))]
+    pub(crate) fn ranges(&self) -> usize {
+        self.ranges.len()
+    }
+
     /// Whether a stream has a queue.
     #[cfg(any(test, feature = "_model"))]
     pub(crate) fn has_queue(&self, id: Id) -> bool {
-        self.streams.get(id).is_some_and(|b| b.queue.is_some())
+        let ranges = self.streams.get(id).and_then(|b| self.ranges.get(b.ranges));
+        ranges.is_some_and(|ranges| ranges.queue.is_some())
     }
 
+    /// Whether a stream holds octets apart from those in order.
+    #[inline]
+    pub(crate) fn has_ranges(&self, id: Id) -> bool {
+        self.streams.get(id).is_some_and(|b| !b.ranges.is_none())
+    }
+
+    /// The ranges of a stream that holds octets.
+    #[inline]
     pub(crate) fn frags(&self, id: Id) -> Option<&FragList<MAX_RANGES>> {
-        self.streams.get(id).map(|b| &b.frags)
+        self.streams.get(id).map(|b| self.frags_of(b))
+    }
+
+    #[inline]
+    fn frags_of(&self, b: &StreamBuffer) -> &FragList<MAX_RANGES> {
+        let none = NO_RANGES[usize::from(self.ranges.is_full())];
+        self.ranges.get(b.ranges).map_or(none, |ranges| &ranges.frags)
     }
 
     /// Hands the parts of a stream's memory to `f`; `None` when the stream holds nothing.
@@ -198,9 +261,30 @@ impl<M: Memory> Buffers<M> {
         f: impl FnOnce(Buffer<'_, Octets<'_, M>, Rule<'_, M>, MAX_RANGES>) -> R,
     ) -> Option<R> {
         let b = self.streams.get_mut(id)?;
+        let ranges = if let Some(ranges) = self.ranges.get_mut(b.ranges) {
+            ranges
+        } else {
+            let first = &mut self.first;
+            if self.ranges.is_full() {
+                first.frags.close();
+            } else {
+                first.frags.clear();
+            }
+            first
+        };
         let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
-        let policy = Rule { policy, queues: &mut self.queues, queue: &mut b.queue };
-        Some(f(Buffer { frags: &mut b.frags, store: &mut store, policy }))
+        let policy = Rule { policy, queues: &mut self.queues, queue: &mut ranges.queue };
+        let done = f(Buffer { frags: &mut ranges.frags, store: &mut store, policy });
+        let is_empty = ranges.frags.is_empty();
+        if let Some(queue) = ranges.queue.take_if(|_| is_empty) {
+            self.queues.remove(queue);
+        }
+        match (is_empty, b.ranges.is_none()) {
+            (true, false) => self.close_ranges(id),
+            (false, true) => self.keep_first(id),
+            _ => {}
+        }
+        Some(done)
     }
 
     /// Hands the ranges of a segment to `keep` in which octets that are held will stay if it is stored.
@@ -212,7 +296,8 @@ impl<M: Memory> Buffers<M> {
         segment: Range,
         keep: &mut dyn FnMut(Range),
     ) {
-        let queue = self.streams.get(id).and_then(|b| b.queue).and_then(|queue| self.queues.get(queue));
+        let ranges = self.streams.get(id).and_then(|b| self.ranges.get(b.ranges));
+        let queue = ranges.and_then(|ranges| ranges.queue).and_then(|queue| self.queues.get(queue));
         // The queue takes note of what it is asked: a copy of it does.
         policy.resolve(queue.cloned().as_mut(), next, segment, keep);
     }
@@ -220,7 +305,8 @@ impl<M: Memory> Buffers<M> {
     /// What a stream holds, for readers.
     #[inline]
     pub(crate) fn record(&self, id: Id) -> Option<Record<'_, M>> {
-        self.streams.get(id).map(|stream| Record { stream, pool: &self.pool })
+        let b = self.streams.get(id)?;
+        Some(Record { chunks: &b.chunks, frags: self.frags_of(b), pool: &self.pool })
     }
 
     /// The longest prefix of `range` in one piece; empty when its first octet is not held.
@@ -253,9 +339,14 @@ impl<M: Memory> Buffers<M> {
     /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were, and whether nothing is held
     /// any more.
     pub(crate) fn release(&mut self, id: Id, conn: &mut Conn, side: Side, offset: Offset) -> (u64, bool) {
-        let Some(b) = self.streams.get_mut(id) else { return (0, false) };
-        let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
-        let octets = conn.release(side, &mut b.frags, &mut store, offset);
-        (octets, b.frags.is_empty() && conn.stream(side).window().run().is_empty())
+        let octets = self.with(id, OverlapPolicy::First, |b| conn.release(side, b.frags, b.store, offset));
+        (octets.unwrap_or(0), self.is_empty(id, conn, side))
+    }
+
+    /// Whether a stream has a record, and holds nothing.
+    #[inline]
+    pub(crate) fn is_empty(&self, id: Id, conn: &Conn, side: Side) -> bool {
+        let none = self.streams.get(id).is_some_and(|b| b.ranges.is_none());
+        none && conn.stream(side).window().run().is_empty()
     }
 }

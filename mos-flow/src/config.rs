@@ -77,6 +77,9 @@ pub struct Config {
     pub max_steps: usize,
     /// Streams that hold octets at once.
     pub max_buffers: usize,
+    /// Those of them that hold octets apart from the ones in order: early, or before a gap. `None` is `max_buffers`, with which
+    /// there is always room; without room early octets are refused, and those before a gap go with it.
+    pub max_ranges: Option<usize>,
     /// Chunks of [`chunk::CHUNK`] octets for all streams together.
     pub chunks: usize,
     /// In-order octets that one stream keeps, read or unread, unless a socket asks for more or less (see
@@ -139,6 +142,7 @@ impl Default for Config {
             max_events: 1024,
             max_steps: 1 << 16,
             max_buffers: 1 << 15,
+            max_ranges: None,
             chunks: (64 << 20) / chunk::CHUNK,
             ring_octets: 8192,
             ahead_octets: 1 << 30,
@@ -204,6 +208,11 @@ impl Config {
         self.max_awake.unwrap_or(self.max_flows)
     }
 
+    /// See `max_ranges`.
+    pub(crate) fn range_limit(&self) -> usize {
+        self.max_ranges.unwrap_or(self.max_buffers)
+    }
+
     /// The most chunks of one stream.
     pub(crate) fn stream_chunks(&self) -> u32 {
         let chunk = chunk::CHUNK as u32;
@@ -245,6 +254,7 @@ impl Config {
             ("max_events", self.max_events, 0),
             ("max_steps", self.max_steps, 0),
             ("max_buffers", self.max_buffers, 0),
+            ("max_ranges", self.range_limit(), 0),
             ("max_queues", self.max_queues, 0),
             ("chunks", self.chunks, 0),
             ("fragments.max_datagrams", self.fragments.map_or(1, |f| f.max_datagrams), 1),

@@ -73,7 +73,7 @@
 //! | `max_timers` | `None` from [`Engine::start_timer`] |
 //! | `ring_octets` | [`Trouble::Overrun`](crate::Trouble), [`Stats::overrun_octets`] |
 //! | `ahead_octets` | [`Trouble::Window`](crate::Trouble), [`Stats::refused_octets`] |
-//! | `chunks`, `max_buffers`, `stream_octets`, `max_queues` | [`Trouble::NoMemory`](crate::Trouble), [`Stats::refused_octets`]; before that [`Stats::reclaimed_octets`], [`Stats::shed_octets`] |
+//! | `chunks`, `max_buffers`, `stream_octets`, `max_ranges`, `max_queues` | [`Trouble::NoMemory`](crate::Trouble), [`Stats::refused_octets`]; before that [`Stats::reclaimed_octets`], [`Stats::shed_octets`] |
 //! | `max_output`, `output_octets` | `NoRoom` from [`Context::edit`](crate::Context::edit), [`Edit`](crate::Edit) and [`Context::send`](crate::Context::send); [`DropReason::OutputFull`] for a changed packet, which is dropped |
 //! | `max_neighbours` | [`InjectError::Link`](crate::inject::InjectError) for a packet of a connection that lost its link header to another, when none is at hand |
 //! | `max_changed` | [`PacketError::TooMany`](crate::PacketError) for what changes a length; what is only overwritten is not repeated |
@@ -295,9 +295,9 @@ impl<A, M: Memory> Engine<A, M> {
             wheel: Wheel::new(arrays.timers),
             alarms: Alarms::new(arrays.alarms, arrays.alarm_timers),
             buffers: Buffers::new(
-                arrays.octets,
-                arrays.links,
+                (arrays.octets, arrays.links),
                 arrays.streams,
+                arrays.ranges,
                 arrays.queues,
                 config.stream_chunks(),
             ),

@@ -211,6 +211,7 @@ fn config([setup, crowd, datagrams]: [u8; 3]) -> Config {
         max_events: 8,
         max_steps: 100,
         max_buffers: usize::from(setup & 3) + 1,
+        max_ranges: (datagrams & 6 == 6).then_some(usize::from(datagrams & 1)),
         max_queues: usize::from(setup & 1),
         chunks: usize::from(setup >> 2 & 3) * 4,
         ring_octets: 1000,

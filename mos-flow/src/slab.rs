@@ -128,6 +128,12 @@ impl<T, M: Memory> Slab<T, M> {
         self.len == 0
     }
 
+    /// Whether no further value fits.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == self.slots.capacity()
+    }
+
     /// Whether values are so many that not all of them are near: then it pays to ask for one ahead.
     #[inline]
     pub(crate) fn are_far_apart(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use heapless::Vec as Fixed;
 use mos_flow::alias::Alias;
-use mos_flow::buffers::StreamBuffer;
+use mos_flow::buffers::{StreamBuffer, StreamRanges};
 use mos_flow::engine::{Arrays, SCRATCH};
 use mos_flow::event::Definition;
 use mos_flow::flow::{Flow, Live};
@@ -49,6 +49,7 @@ fn arrays() -> Arrays<App, Lent> {
         octets: filled::<_, { CHUNKS * CHUNK }>(0),
         links: filled::<_, CHUNKS>(0),
         streams: lend(Fixed::<Slot<StreamBuffer>, FLOWS>::new()),
+        ranges: lend(Fixed::<Slot<StreamRanges>, 1>::new()),
         queues: lend(Fixed::<Slot<SegmentQueue>, 1>::new()),
         waits: lend(Fixed::<Slot<Wait>, 1>::new()),
         sockets: lend(Fixed::<Slot<Socket>, { FLOWS + 1 }>::new()),

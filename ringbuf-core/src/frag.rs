@@ -11,7 +11,7 @@
 //! # Invariants
 //! 1. Every range is non-empty.
 //! 2. `ranges[i].end < ranges[i + 1].start`: sorted, disjoint, not even adjacent.
-//! 3. `start + len <= N`.
+//! 3. `start + len <= N`; `start == N` only for a closed list ([`FragList::close`]).
 
 use crate::seq::{Offset, Range};
 use core::fmt;
@@ -75,6 +75,11 @@ impl<const N: usize> FragList<N> {
         FragList { start: 0, len: 0, array: [Range { start: Offset::ZERO, end: Offset::ZERO }; N] }
     }
 
+    /// An empty list that takes no range: see [`FragList::close`].
+    pub const fn closed() -> Self {
+        FragList { start: N, ..FragList::new() }
+    }
+
     /// The ranges in ascending order.
     #[inline]
     pub fn as_slice(&self) -> &[Range] {
@@ -94,7 +99,7 @@ impl<const N: usize> FragList<N> {
     /// Whether no further entry fits.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.len == N
+        self.len == N || self.start == N
     }
 
     /// The lowest range.
@@ -201,8 +206,15 @@ impl<const N: usize> FragList<N> {
     }
 
     /// Removes all ranges.
+    #[inline]
     pub fn clear(&mut self) {
         (self.start, self.len) = (0, 0);
+    }
+
+    /// Removes all ranges, and takes none until it is cleared: it is empty and full at once.
+    #[inline]
+    pub fn close(&mut self) {
+        (self.start, self.len) = (N, 0);
     }
 
     /// Asserts the invariants (debug builds).
@@ -342,6 +354,19 @@ mod tests {
         assert!(l.can_insert(Range::new(1, 2)));
         l.insert(Range::new(1, 2)).unwrap();
         assert_eq!(l.as_slice(), [Range::new(0, 2), Range::new(10, 11)]);
+    }
+
+    #[test]
+    fn a_closed_list_takes_nothing_until_it_is_cleared() {
+        let mut l = list(&[(1, 3), (5, 9)]);
+        l.close();
+        assert_eq!((l.start, l.len), (FragList::<8>::closed().start, 0));
+        let range = Range::new(5, 6);
+        assert_eq!((l.is_empty(), l.is_full(), l.first(), l.can_insert(range)), (true, true, None, false));
+        assert_eq!((l.insert(range), l.absorb(range)), (Err(FragListFull), range));
+        assert_eq!((l.trim_below(Offset(9)), l.trim_above(Offset(0)), l.is_full()), (0, 0, true));
+        l.clear();
+        assert_eq!((l.insert(range), l.as_slice()), (Ok(()), &[range][..]));
     }
 
     #[test]

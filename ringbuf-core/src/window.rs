@@ -278,6 +278,12 @@ impl Window {
         self.joins_run(range) || frags.can_insert(range) || self.oldest_past(frags).is_some()
     }
 
+    /// Whether what is in order stays readable when the hole behind it is given up, for which it needs a place among the
+    /// ranges.
+    pub fn survives_skip<const N: usize>(&self, frags: &FragList<N>) -> bool {
+        frags.can_insert(self.run()) || self.oldest_past(frags).is_some()
+    }
+
     fn oldest_past<const N: usize>(&self, frags: &FragList<N>) -> Option<Range> {
         frags.first().filter(|r| r.end < self.run().start)
     }

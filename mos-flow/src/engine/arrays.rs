@@ -2,7 +2,7 @@
 
 use super::SCRATCH;
 use crate::alias::Alias;
-use crate::buffers::StreamBuffer;
+use crate::buffers::{StreamBuffer, StreamRanges};
 #[cfg(feature = "alloc")]
 use crate::config::Config;
 use crate::defrag::DefragArrays;
@@ -43,6 +43,8 @@ pub struct Arrays<A: 'static, M: Memory> {
     pub links: M::Of<u32>,
     /// Empty, one for each stream that holds octets.
     pub streams: M::Of<Slot<StreamBuffer>>,
+    /// Empty, one for each stream that holds octets early, or before a gap.
+    pub ranges: M::Of<Slot<StreamRanges>>,
     /// Empty, one for each stream that holds octets early under a policy that compares segments.
     pub queues: M::Of<Slot<SegmentQueue>>,
     /// Empty, one for each stream that a socket waits for octets of.
@@ -98,6 +100,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             (config.max_changed, size_of::<Slot<Sides<ShiftMap>>>()),
             (config.chunks, octets + size_of::<u32>()),
             (config.max_buffers, size_of::<Slot<StreamBuffer>>()),
+            (config.range_limit(), size_of::<Slot<StreamRanges>>()),
             (config.max_queues, size_of::<Slot<SegmentQueue>>()),
             (config.max_waits, size_of::<Slot<Wait>>()),
             (config.max_sockets, size_of::<Slot<Socket>>()),
@@ -126,6 +129,7 @@ impl<A> Arrays<A, crate::memory::Heap> {
             octets: Reserved::filled(0, octets),
             links: Reserved::filled(0, config.chunks),
             streams: Reserved::with_capacity(config.max_buffers),
+            ranges: Reserved::with_capacity(config.range_limit()),
             queues: Reserved::with_capacity(config.max_queues),
             waits: Reserved::with_capacity(config.max_waits),
             sockets: Reserved::with_capacity(config.max_sockets),

@@ -17,6 +17,7 @@ struct Count {
     over: usize,
     pending: usize,
     sockets: usize,
+    ranges: usize,
     queues: usize,
     waits: usize,
     aliases: usize,
@@ -42,6 +43,7 @@ impl<A, M: Memory> Engine<A, M> {
             over: self.lingering,
             pending: self.check_pending(),
             sockets: self.sockets.len(),
+            ranges: self.buffers.ranges(),
             queues: self.buffers.queues(),
             waits: self.waits.len(),
             aliases: self.aliases.len(),
@@ -83,6 +85,9 @@ impl<A, M: Memory> Engine<A, M> {
                 assert!(!changed || flow.is_buffered(side), "what was changed can be repeated");
                 assert_eq!(self.buffers.frags(buffer).is_some(), !buffer.is_none(), "a record that exists");
                 assert!(!buffer.is_none() || run.is_empty(), "octets are where there is memory");
+                let ranges = self.buffers.frags(buffer).is_some_and(|frags| !frags.is_empty());
+                assert_eq!(ranges, self.buffers.has_ranges(buffer), "a record of what there is");
+                count.ranges += usize::from(ranges);
                 count.queues += usize::from(self.buffers.has_queue(buffer));
                 assert!(
                     flow.overlap[side].has_queue() || !self.buffers.has_queue(buffer),

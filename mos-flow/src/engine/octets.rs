@@ -121,8 +121,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Gives back the record of a stream that was opened for octets of which none was kept.
     pub(super) fn close_if_empty(&mut self, id: Id, side: Side) {
         let Some(live) = self.flows.live_mut(id) else { return };
-        let Some(frags) = self.buffers.frags(live.buffers[side]) else { return };
-        if frags.is_empty() && live.conn.stream(side).window().run().is_empty() {
+        if self.buffers.is_empty(live.buffers[side], &live.conn, side) {
             self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
         }
     }

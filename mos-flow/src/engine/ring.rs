@@ -55,7 +55,8 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.overrun_octets += lowest.map_or(0, |cursor| lost.end.since(cursor.max(lost.start)));
     }
 
-    /// A gap that ends at `end` is to be skipped: what lies so far before it that no window reaches over both will go.
+    /// A gap that ends at `end` is to be skipped: what lies so far before it that no window reaches over both will go, and
+    /// all of it when no place is left among the ranges.
     pub(super) fn warn_before_gap(
         &mut self,
         id: Id,
@@ -67,8 +68,9 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(live) = self.flows.live(id) else { return };
         let (window, frags) = (live.conn.stream(side).window(), self.buffers.frags(live.buffers[side]));
         let Some(frags) = frags else { return };
-        let kept = window.top(frags).max(end).0.saturating_sub(window.cap().into());
-        let lost = Range { start: window.head(frags), end: Offset(kept).min(window.next()) };
+        let reach = Offset(window.top(frags).max(end).0.saturating_sub(window.cap().into()));
+        let kept = if window.survives_skip(frags) { reach.min(window.next()) } else { window.next() };
+        let lost = Range { start: window.head(frags), end: kept };
         if !lost.is_empty() && self.warn_of_loss(id, side, lost, view, app) {
             self.count_overrun(id, side, lost);
         }

@@ -127,10 +127,7 @@ impl<A, M: Memory> Engine<A, M> {
     ) -> bool {
         let (to, segment, now) = (!from, passage.segment, self.clock.running());
         let Some(live) = self.flows.wake_in_step(id) else { return false };
-        let record = live.buffers[to];
-        let has_ranges =
-            !record.is_none() && self.buffers.frags(record).is_some_and(|frags| !frags.is_empty());
-        if has_ranges || !live.conn.step(from, plain) {
+        if self.buffers.has_ranges(live.buffers[to]) || !live.conn.step(from, plain) {
             return false;
         }
         live.timers.on_segment(now);

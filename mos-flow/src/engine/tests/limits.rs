@@ -84,6 +84,45 @@ fn a_full_list_of_ranges_gives_up_a_hole_only_for_what_has_no_place() {
 }
 
 #[test]
+fn streams_with_octets_apart_are_limited_on_their_own() {
+    let mut w = World::new(Config { max_ranges: Some(1), ..small() });
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    let mut exchanges = [other(1), other(2)];
+    for x in &mut exchanges {
+        w.send(&x.handshake());
+    }
+    let [holes, early] =
+        [b"hole", b"more"].map(|text| exchanges.each_mut().map(|x| x.data(Side::Client, text)));
+    w.send(&early);
+    assert_eq!(w.take(), ["error none server ESTABLISHED/ESTABLISHED NoMemory { octets: 4 }"]);
+    w.send(&holes);
+    assert_eq!(text(&w.log.streams.server), "holemorehole");
+    // The record is free again.
+    let _hole = exchanges[0].data(Side::Client, b"hole");
+    w.send(&[exchanges[0].data(Side::Client, b"more"), early[1].clone()]);
+    assert_eq!((w.take(), text(&w.log.streams.server)), (vec![], "holemoreholemore".into()));
+}
+
+#[test]
+fn what_finds_no_place_before_a_gap_goes_with_it_and_is_told() {
+    let run_to_gap = |max_ranges| {
+        let mut w = World::new(Config { max_ranges, strictness: crate::Strictness::Lossy, ..small() });
+        w.on(Event::Error, Hook::None, note);
+        let mut x = exchange();
+        w.send(&x.handshake());
+        w.send(&[x.data(Side::Client, b"slow")]);
+        let _hole = x.data(Side::Client, b"hole");
+        w.send(&[x.ack(Side::Server)]);
+        w.wait(Duration::from_secs(60));
+        (w.take(), w.engine.stats().overrun_octets)
+    };
+    let gap = "error none server ESTABLISHED/ESTABLISHED Gap([4, 8))".to_string();
+    let overrun = "error none server ESTABLISHED/ESTABLISHED Overrun([0, 4))".to_string();
+    assert_eq!(run_to_gap(None), (vec![gap.clone()], 0));
+    assert_eq!(run_to_gap(Some(0)), (vec![overrun, gap], 4));
+}
+
+#[test]
 fn patience_is_exact_and_belongs_to_one_hole() {
     let patience = Patience { octets: 1000, time: Duration::from_secs(2) };
     let gaps = |octets: usize, wait: u64| {
