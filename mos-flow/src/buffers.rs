@@ -287,6 +287,14 @@ impl<M: Memory> Buffers<M> {
         Some(done)
     }
 
+    /// Stores the octets of a segment in step (see [`Conn::append_in_step`]) if that is simple: their stream has a record, and
+    /// no ranges.
+    #[inline]
+    pub(crate) fn append(&mut self, id: Id, conn: &mut Conn, side: Side, octets: &[u8]) -> bool {
+        let Some(b) = self.streams.get_mut(id).filter(|b| b.ranges.is_none()) else { return false };
+        conn.append_in_step(side, octets, &mut Chunked { pool: &mut self.pool, map: &mut b.chunks })
+    }
+
     /// Hands the ranges of a segment to `keep` in which octets that are held will stay if it is stored.
     pub(crate) fn foresee(
         &self,
@@ -336,11 +344,16 @@ impl<M: Memory> Buffers<M> {
         self.pool.used().saturating_add(chunks) > self.pool.capacity()
     }
 
-    /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were, and whether nothing is held
-    /// any more.
-    pub(crate) fn release(&mut self, id: Id, conn: &mut Conn, side: Side, offset: Offset) -> (u64, bool) {
+    /// Forgets everything of the stream to `side` below `offset`. Returns how many octets that were.
+    #[inline]
+    pub(crate) fn release(&mut self, id: Id, conn: &mut Conn, side: Side, offset: Offset) -> u64 {
+        let Some(b) = self.streams.get_mut(id) else { return 0 };
+        if b.ranges.is_none() {
+            let mut store = Chunked { pool: &mut self.pool, map: &mut b.chunks };
+            return conn.release(side, &mut FragList::<0>::new(), &mut store, offset);
+        }
         let octets = self.with(id, OverlapPolicy::First, |b| conn.release(side, b.frags, b.store, offset));
-        (octets.unwrap_or(0), self.is_empty(id, conn, side))
+        octets.unwrap_or(0)
     }
 
     /// Whether a stream has a record, and holds nothing.

@@ -275,18 +275,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
         while !self.map.fits(first, end) {
             self.grow()?;
         }
-        self.insert(index)?;
-        (self.map.first, self.map.end) = (first, end);
-        Ok(self.find(index))
-    }
-
-    fn insert(&mut self, index: u64) -> Result<(), NoSpace> {
         let at = slot(index, self.map.height, ROOT);
-        self.map.root[at] = self.insert_into(self.map.root[at], self.map.height, index)?;
-        Ok(())
+        let id = self.insert_into(self.map.root[at], self.map.height, index)?;
+        self.map.root[at] = id;
+        (self.map.first, self.map.end) = (first, end);
+        Ok(if self.map.height == 0 { id } else { self.find(index) })
     }
 
     /// The node `id`, made if there is none, with the chunk `index` below it. A failure leaves no table behind.
+    #[inline]
     fn insert_into(&mut self, id: u32, level: u8, index: u64) -> Result<u32, NoSpace> {
         let node = if id == NONE { self.new_node(level)? } else { id };
         if level > 0 {

@@ -1,10 +1,12 @@
 //! The octets of a connection's streams: stored, pushed out, released.
 
+use super::ring::too_old;
 use super::{Engine, Lookup};
 use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
 use crate::context::Trouble;
 use crate::memory::Memory;
+use crate::packet::PacketRef;
 use crate::shift::ShiftMap;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
@@ -35,13 +37,52 @@ impl<A, M: Memory> Engine<A, M> {
         with.unwrap_or_else(|| conn.arriving::<Flat<[u8; 0]>, 0>(to, segment, None))
     }
 
-    /// Gives a segment in step to its receiver: nothing waits there.
+    /// Keeps the octets of a segment in step, of which nobody is told before the burst is over, if that is simple: there are a
+    /// record and memory. Returns what has no room in the ring any more; when that is nothing, all is done. `None` when
+    /// nothing has changed.
     #[inline]
-    pub(super) fn store_in_step(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
-        let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
+    pub(super) fn keep_in_step(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Option<Range> {
+        let (octets, len) = (segment.captured(), segment.payload_len);
+        if octets.is_empty() || octets.len() != len as usize || self.buffers.is_short_for(len) {
+            return None;
+        }
+        let ring = self.flows.live(id)?.rings[to].unwrap_or_else(|| self.find_ring(id, to));
+        let live = self.flows.live_mut(id)?;
+        if live.buffers[to].is_none() {
+            live.buffers[to] = self.buffers.open(id, to)?;
+        }
+        if !self.buffers.append(live.buffers[to], &mut live.conn, to, octets) {
+            return None;
+        }
+        let lost = too_old(live.conn.stream(to).window().run(), ring);
+        let fits = lost.is_empty();
+        self.stats.stream_octets += u64::from(len);
+        (live.pending[to], live.pinned) = (true, !fits);
+        if !live.in_pending_list {
+            self.enqueue(id);
+        }
+        if fits && self.config.retention == Retention::Unread && self.flows.is_crowded() {
+            let _ = self.to_settle.push(id); // after the burst it may hold nothing any more
+        }
+        Some(lost)
+    }
+
+    /// Gives a segment in step to its receiver: nothing waits there.
+    pub(super) fn store_in_step(
+        &mut self,
+        id: Id,
+        to: Side,
+        segment: &Segment<'_>,
+        view: PacketRef<'_>,
+        app: &mut A,
+    ) {
+        self.open_buffer(id, to, segment, app);
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
         let (conn, record, policy) = (&mut live.conn, live.buffers[to], flow.overlap[to]);
         let kept = self.buffers.with(record, policy, |b| conn.received_in_step(to, segment, Some(b)));
-        kept.unwrap_or_else(|| self.store(id, to, segment, true))
+        let report = kept.unwrap_or_else(|| self.store(id, to, segment, true));
+        self.account(id, to, &Arrival::default(), &report);
+        self.after_store(id, to, &report, view, app);
     }
 
     /// Gives a segment to its receiver, a plain one (see [`Conn::sent_plain`](tcp_reasm::Conn::sent_plain)) as such.
@@ -203,8 +244,8 @@ impl<A, M: Memory> Engine<A, M> {
         let stream = live.conn.stream(side);
         let read = if undecided { Offset::ZERO } else { lowest.unwrap_or_else(|| stream.next()) };
         let read = read.min(needed);
-        let (octets, is_empty) = self.buffers.release(live.buffers[side], &mut live.conn, side, read);
-        if is_empty {
+        let octets = self.buffers.release(live.buffers[side], &mut live.conn, side, read);
+        if self.buffers.is_empty(live.buffers[side], &live.conn, side) {
             self.buffers.close(core::mem::replace(&mut live.buffers[side], Id::NONE));
         }
         octets

@@ -14,7 +14,20 @@ impl<A, M: Memory> Engine<A, M> {
     /// new data first if that was not announced yet, and of the loss before it happens: it may read, or make the ring
     /// larger.
     pub(super) fn trim(&mut self, id: Id, to: Side, view: Option<PacketRef<'_>>, app: &mut A) {
-        let Some(mut lost) = self.too_old(id, to) else { return };
+        if let Some(lost) = self.too_old(id, to) {
+            self.push_out(id, to, lost, view, app);
+        }
+    }
+
+    /// The same for octets that were found to be too old.
+    pub(super) fn push_out(
+        &mut self,
+        id: Id,
+        to: Side,
+        mut lost: Range,
+        view: Option<PacketRef<'_>>,
+        app: &mut A,
+    ) {
         if self.warn_of_loss(id, to, lost, view, app) {
             let Some(still) = self.too_old(id, to) else { return };
             lost.end = lost.end.min(still.end); // nobody was warned of more
@@ -81,14 +94,14 @@ impl<A, M: Memory> Engine<A, M> {
         let live = self.flows.live(id)?;
         let window = live.conn.stream(side).window();
         let (head, needed) = (window.head(self.buffers.frags(live.buffers[side])?), self.needed(live, side));
-        let (next, ring) = (window.next(), live.rings[side]);
-        let ring = ring.unwrap_or_else(|| self.find_ring(id, side));
-        let lost = Range { start: head, end: Offset(next.0.saturating_sub(ring.into())).min(needed) };
+        let (held, ring) = (Range { start: head, end: window.next() }, live.rings[side]);
+        let lost = too_old(held, ring.unwrap_or_else(|| self.find_ring(id, side)));
+        let lost = Range { end: lost.end.min(needed), ..lost };
         (!lost.is_empty()).then_some(lost)
     }
 
     /// Asks the sockets of a connection how many octets they want, once.
-    fn find_ring(&mut self, id: Id, side: Side) -> u32 {
+    pub(super) fn find_ring(&mut self, id: Id, side: Side) -> u32 {
         let ring = self.ring_of(id, side);
         if let Some(live) = self.flows.live_mut(id) {
             live.rings[side] = Some(ring);
@@ -157,4 +170,10 @@ impl<A, M: Memory> Engine<A, M> {
             self.drop_octets(id, side);
         }
     }
+}
+
+/// What of the octets held, in order, has no room in a ring.
+#[inline]
+pub(super) fn too_old(held: Range, ring: u32) -> Range {
+    Range { end: Offset(held.end.0.saturating_sub(ring.into())), ..held }
 }

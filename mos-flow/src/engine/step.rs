@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use crate::packet::{Frame, PacketRef, Verdict};
 use crate::slab::Id;
 use crate::wire::{self, plain};
-use tcp_reasm::{Arrival, PlainSegment, Sent, Side, Sides};
+use tcp_reasm::{PlainSegment, Sent, Side, Sides};
 
 impl<A, M: Memory> Engine<A, M> {
     /// A segment that is plain, and most likely in step: then no more of its frame is looked at than has to be.
@@ -105,11 +105,10 @@ impl<A, M: Memory> Engine<A, M> {
         app: &mut A,
     ) -> bool {
         let lends = self.can_lend_in_step(id, !from, passage.segment);
-        let taken = if lends {
-            self.lend_in_step(id, from, plain, passage, app)
-        } else {
-            self.step_awake(id, from, plain, passage, app)
-        };
+        if !lends {
+            return self.step_awake(id, from, plain, passage, app);
+        }
+        let taken = self.lend_in_step(id, from, plain, passage, app);
         if taken {
             self.after_step(id, from, app);
         }
@@ -137,14 +136,16 @@ impl<A, M: Memory> Engine<A, M> {
         let asked = flow.interest[Hook::Receiver as usize];
         if (asked & (EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData))).is_empty() {
             self.stats.events[Event::PacketIn] += 1;
-            self.open_buffer(id, to, segment, app);
-            let report = self.store_in_step(id, to, segment);
-            self.account(id, to, &Arrival::default(), &report);
-            self.after_store(id, to, &report, passage.view, app);
+            match self.keep_in_step(id, to, segment) {
+                Some(lost) if lost.is_empty() => return true,
+                Some(lost) => self.push_out(id, to, lost, Some(passage.view), app),
+                None => self.store_in_step(id, to, segment, passage.view, app),
+            }
         } else if let Some(live) = self.flows.live(id) {
             let states = Sides::from_fn(|side| live.conn.state(side));
             self.receive(id, from, passage, (&Sent::default(), [states; 2]), app);
         }
+        self.after_step(id, from, app);
         true
     }
 

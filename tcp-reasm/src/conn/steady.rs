@@ -14,7 +14,7 @@ use crate::space::{Space, Steady};
 use crate::step::{self, Footing, Terms};
 use crate::stream::{Buffer, NO_BUFFER};
 use ringbuf_core::overlap::Resolve;
-use ringbuf_core::{Offset, Store};
+use ringbuf_core::{FragList, Offset, Store};
 
 impl Conn {
     /// Takes the first steps of the module at once for a segment that is in step: one of an established connection
@@ -79,6 +79,14 @@ impl Conn {
             report.in_order = self.sides[to].stream.last_octets(report.data.advanced);
         }
         report
+    }
+
+    /// Stores the whole payload of a segment that [`Conn::step`] took, of a stream of which nothing is held apart from what is in
+    /// order, if nothing gives way for it. Otherwise nothing has changed, and [`Conn::received_in_step`] says what becomes of it.
+    #[inline]
+    pub fn append_in_step<S: Store>(&mut self, to: Side, octets: &[u8], store: &mut S) -> bool {
+        let stream = &mut self.sides[to].stream;
+        !stream.urgent_removed && stream.window.try_append(&FragList::<0>::new(), store, octets)
     }
 
     /// Asserts (debug builds) that a segment that was in step does the same the long way.
