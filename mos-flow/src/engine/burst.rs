@@ -11,6 +11,9 @@ use crate::wire::{LinkType, Packet, plain};
 use ringbuf_core::hint;
 use tcp_reasm::PlainSegment;
 
+/// How many frames ahead octets are asked for that will be copied: as many as the nearest cache has room for.
+const AHEAD: usize = 2;
+
 /// What the first pass over a burst finds out about a frame: little, because there is one for each frame.
 pub(super) struct Look {
     pub(super) lookup: Lookup,
@@ -22,7 +25,9 @@ pub(super) enum Seen {
     Plain(PlainSegment),
     /// A packet among those of the burst that had to be walked into.
     Other(usize),
-    Nothing(DropReason),
+    Refused(DropReason),
+    /// Another engine's.
+    Nothing,
 }
 
 /// What leads to a packet's connection.
@@ -46,8 +51,7 @@ pub(super) struct Prepared<'a> {
 impl<A, M: Memory> Engine<A, M> {
     /// Processes at most [`BURST`] frames: first their headers and buckets are asked for, then connections, then streams.
     pub(super) fn process_chunk(&mut self, frames: &mut [Frame<'_>], app: &mut A) {
-        let own = |frame: &&Frame<'_>| frame.verdict != Verdict::Drop;
-        for frame in frames.iter().filter(own) {
+        for frame in frames.iter().filter(|frame| frame.verdict != Verdict::Drop) {
             if let [first, ..] = frame.data {
                 hint::prefetch(first);
                 hint::prefetch(frame.data.get(64).unwrap_or(first));
@@ -55,7 +59,11 @@ impl<A, M: Memory> Engine<A, M> {
         }
         // At most as many as a burst has. What is made where it is pushed is made in its place.
         let (mut looks, mut packets) = (heapless::Vec::<_, BURST>::new(), heapless::Vec::<_, BURST>::new());
-        for frame in frames.iter().filter(own) {
+        for frame in frames.iter() {
+            if frame.verdict == Verdict::Drop {
+                let _ = looks.push(Look::NONE);
+                continue;
+            }
             let _ = match plain_segment(frame) {
                 Some((addresses, segment)) => {
                     let lookup = self.lookup_of(FlowKey::of_plain(addresses, &segment));
@@ -76,22 +84,31 @@ impl<A, M: Memory> Engine<A, M> {
         if self.buffers.are_far_apart() {
             looks.iter().for_each(|look| self.prefetch_stream(&look.lookup));
         }
-        let mut looks = looks.iter();
-        for frame in frames {
-            let tick = self.advance_clock(frame.time, app);
-            match (frame.verdict, tick) {
-                (Verdict::Drop, _) => {
-                    self.stats.passed_over += 1;
-                    continue;
-                }
-                (_, Tick::Forward) => {}
-                (_, Tick::StepBack) => self.stats.clock_steps_back += 1,
-                (_, Tick::Jump) => self.stats.clock_jumps += 1,
+        let keeps = self.buffers.hold_any();
+        for (i, look) in looks.iter().enumerate() {
+            if keeps && let (Some(frame), Some(ahead)) = (frames.get(i + AHEAD), looks.get(i + AHEAD)) {
+                self.prefetch_octets(frame, ahead);
             }
-            if let Some(look) = looks.next() {
-                frame.verdict = self.process(frame, look, &packets, app);
+            if let Some(frame) = frames.get_mut(i) {
+                self.process_in_time(frame, look, &packets, app);
             }
         }
+    }
+
+    /// Lets time pass to a frame, and processes it if it is for this engine.
+    #[inline]
+    fn process_in_time(&mut self, frame: &mut Frame<'_>, look: &Look, packets: &[Packet], app: &mut A) {
+        let tick = self.advance_clock(frame.time, app);
+        match (&look.seen, tick) {
+            (Seen::Nothing, _) => {
+                self.stats.passed_over += 1;
+                return;
+            }
+            (_, Tick::Forward) => {}
+            (_, Tick::StepBack) => self.stats.clock_steps_back += 1,
+            (_, Tick::Jump) => self.stats.clock_jumps += 1,
+        }
+        frame.verdict = self.process(frame, look, packets, app);
     }
 
     fn look_into(&self, frame: &Frame<'_>, packets: &mut heapless::Vec<Packet, BURST>) -> Look {
@@ -101,7 +118,7 @@ impl<A, M: Memory> Engine<A, M> {
                 let _ = packets.push(packet); // as above
                 Look { lookup, seen }
             }
-            Err(reason) => Look { lookup: Lookup::NONE, seen: Seen::Nothing(reason) },
+            Err(reason) => Look { seen: Seen::Refused(reason), ..Look::NONE },
         }
     }
 
@@ -117,6 +134,10 @@ impl<A, M: Memory> Engine<A, M> {
         self.table.prefetch(hash);
         Lookup { key, ascending, candidate: NONE, hash }
     }
+}
+
+impl Look {
+    const NONE: Look = Look { lookup: Lookup::NONE, seen: Seen::Nothing };
 }
 
 impl Lookup {

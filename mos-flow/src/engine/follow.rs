@@ -28,10 +28,11 @@ impl<A, M: Memory> Engine<A, M> {
                 Some(packet) => self.process_whole(frame, Prepared { packet, lookup: &look.lookup }, app),
                 None => Verdict::Forward, // each of them was put there
             },
-            Seen::Nothing(reason) => {
+            Seen::Refused(reason) => {
                 self.count_drop(*reason);
                 Verdict::Forward
             }
+            Seen::Nothing => Verdict::Forward, // it does not come here
         }
     }
 
