@@ -186,6 +186,12 @@ impl Conn {
         self.sides[side].state
     }
 
+    /// The states of both sides.
+    #[inline]
+    pub fn states(&self) -> Sides<State> {
+        Sides { client: self.sides.client.state, server: self.sides.server.state }
+    }
+
     /// What is known of a side.
     pub fn space(&self, side: Side) -> &Space {
         &self.sides[side]

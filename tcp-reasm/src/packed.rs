@@ -13,10 +13,12 @@
 //! 1. A short form gives back the connection that it was made of, equal in every field.
 
 use crate::conn::{Conn, Reset};
+use crate::header::Flags;
 use crate::plain::PlainSegment;
+use crate::segment::Segment;
 use crate::side::{Side, Sides};
 use crate::space::{Offer, Space, Steady};
-use crate::state::State;
+use crate::state::{State, Trigger};
 use crate::step::{self, Footing, Terms};
 use crate::stream::{Stream, UrgentPolicy};
 use crate::strictness::Strictness;
@@ -63,6 +65,7 @@ const HAS_FIN: u8 = 32;
 const URGENT_POLICY: u32 = 6;
 
 /// Of [`PackedSpace::shift`].
+const WIDEST_SHIFT: u8 = 15;
 const STARTED: u8 = 64;
 /// Octets wait behind a hole, wherever they are held.
 const EARLY: u8 = 128;
@@ -184,8 +187,11 @@ impl PackedConn {
         let terms = Terms { shift: sender.offer.shift_with(receiver.offer), stamped, lossy };
         let (widest, next) = (back.widest, receiver.next().0 + u64::from(segment.payload_len));
         let fits = next >> 48 == 0 && receiver.shift & EARLY == 0;
-        if !fits || !step::follow(&mut back, &mut there, segment, terms) || back.widest != widest {
-            return false; // with a wider window it has to find its shift anew
+        if !fits || !step::follow(&mut back, &mut there, segment, terms) {
+            return false;
+        }
+        if back.widest != widest && !sender.widen(back.widest) {
+            return false;
         }
         sender.acked = back.unacked.wrapping_neg().cast_signed();
         (sender.ahead, sender.snd_nxt, sender.ts_recent) = (back.ahead, back.snd_nxt, back.ts_recent);
@@ -193,6 +199,38 @@ impl PackedConn {
         (receiver.next, receiver.next_high) = (next as u32, (next >> 32) as u16);
         receiver.ts_recent = there.ts_recent;
         true
+    }
+
+    /// As [`Conn::turn`]. Returns whether the segment was a turn, and the connection has a short form with it: else nothing
+    /// has changed.
+    pub fn turn(&mut self, from: Side, segment: &Segment<'_>, window: &Window) -> bool {
+        // Of a steady connection only those that close are turns.
+        let closes = segment.flags.any(Flags::SYN | Flags::FIN) || self.sides.client.steady == Steady::No;
+        if segment.payload_len > 0 || !closes {
+            return false;
+        }
+        let mut conn = self.unpack(window);
+        let turned = conn.turn(from, segment).then(|| PackedConn::pack(&conn, window)).flatten();
+        if let Some(turned) = turned {
+            *self = turned;
+        }
+        turned.is_some()
+    }
+
+    /// As [`Conn::states`].
+    #[inline]
+    pub fn states(&self) -> Sides<State> {
+        Sides { client: self.sides.client.state, server: self.sides.server.state }
+    }
+
+    /// As [`Conn::expire`].
+    pub fn expire(&mut self) -> Sides<Option<State>> {
+        Sides::from_fn(|side| {
+            let space = &mut self.sides[side];
+            let to = space.state.after(Trigger::Expired);
+            (space.state, space.steady) = (to.unwrap_or(space.state), Steady::No);
+            to
+        })
     }
 
     /// As [`Conn::is_embryonic`].
@@ -267,7 +305,7 @@ impl PackedSpace {
             acked: Offset(next.0.wrapping_add_signed(self.acked.into())),
             base: self.base,
             ahead: self.ahead,
-            widest: u32::from(self.widest) << (self.shift & 15),
+            widest: u32::from(self.widest) << (self.shift & WIDEST_SHIFT),
             urgent: SeqNum(0),
             placed,
             midstream,
@@ -291,6 +329,18 @@ impl PackedSpace {
         }
     }
 
+    /// Notes a wider window than any before, if that has a place. The first one that is scaled is wider, nearly always.
+    #[cold]
+    fn widen(&mut self, widest: u32) -> bool {
+        let shift = shift_of(widest);
+        let fits = shift < 16 && widest >> shift << shift == widest;
+        if fits {
+            self.widest = (widest >> shift) as u16;
+            self.shift = self.shift & !WIDEST_SHIFT | shift as u8;
+        }
+        fits
+    }
+
     fn next(&self) -> Offset {
         Offset(u64::from(self.next_high) << 32 | u64::from(self.next))
     }
@@ -303,7 +353,7 @@ impl PackedSpace {
             next: self.next().seq(self.base),
             unacked: self.acked.unsigned_abs(),
             ahead: self.ahead,
-            widest: u32::from(self.widest) << (self.shift & 15),
+            widest: u32::from(self.widest) << (self.shift & WIDEST_SHIFT),
             snd_nxt: self.snd_nxt,
             ts_recent: self.ts_recent,
         })

@@ -94,12 +94,12 @@ impl State {
     }
 
     /// Whether the handshake has begun, or is waited for, and is not complete.
-    pub(crate) const fn is_embryonic(self) -> bool {
+    pub const fn is_embryonic(self) -> bool {
         matches!(self, State::Listen | State::SynSent | State::SynReceived)
     }
 
     /// Whether this end will neither send nor accept anything more, but for old duplicates.
-    pub(crate) const fn is_over(self) -> bool {
+    pub const fn is_over(self) -> bool {
         matches!(self, State::Closed | State::TimeWait)
     }
 

@@ -1,6 +1,6 @@
 use super::*;
+use crate::NO_BUFFER;
 use crate::segment::Segment;
-use crate::{Flags, NO_BUFFER};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -174,5 +174,8 @@ proptest! {
     #[test]
     fn whatever_has_a_place_comes_out_as_it_went_in(conn in a_connection()) {
         prop_assert!(has_short_form(&conn), "everything in it has its place");
+        let (mut long, mut short) = (conn, PackedConn::pack(&conn, &WINDOW).unwrap());
+        prop_assert_eq!(long.expire(), short.expire());
+        prop_assert_eq!(short.unpack(&WINDOW), long);
     }
 }
