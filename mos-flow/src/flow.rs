@@ -23,6 +23,32 @@ use ringbuf_core::{Offset, hint};
 use tcp_reasm::{Conn, NO_BUFFER, PackedConn, PlainSegment, Segment, Sent, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
 
+/// The states of both ends before a segment by which a connection begins or ends, and after it.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    before: Sides<State>,
+    after: Sides<State>,
+}
+
+impl Turn {
+    /// Whether a side comes to another state.
+    pub(crate) fn moves(&self, side: Side) -> bool {
+        self.before[side] != self.after[side]
+    }
+
+    pub(crate) fn was_embryonic(&self) -> bool {
+        self.before.client.is_embryonic() || self.before.server.is_embryonic()
+    }
+
+    pub(crate) fn is_embryonic(&self) -> bool {
+        self.after.client.is_embryonic() || self.after.server.is_embryonic()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.after.client.is_over() && self.after.server.is_over()
+    }
+}
+
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -169,6 +195,11 @@ impl Flow {
         was
     }
 
+    #[inline]
+    pub(crate) fn is_awake(&self) -> bool {
+        self.live != NONE
+    }
+
     /// Whether both sides were heard, its beginning was told, and no socket has stopped.
     #[inline]
     pub(crate) fn is_heard_and_watched(&self) -> bool {
@@ -251,7 +282,7 @@ impl Live {
     }
 
     /// Nothing that was left undone has to be looked at with each of its segments.
-    pub(crate) fn is_in_step(&self) -> bool {
+    fn is_in_step(&self) -> bool {
         self.shifts.is_none() && !self.reset && !self.timers.has_holes()
     }
 
@@ -537,6 +568,34 @@ impl<M: Memory> Flows<M> {
         Some((sent, fresh))
     }
 
+    /// Follows a segment that is a turn. At rest the connection rests on.
+    #[inline]
+    pub(crate) fn turn(&mut self, id: Id, from: Side, segment: &Segment<'_>, now: Instant) -> Option<Turn> {
+        let flow = self.flows.get_mut(id)?;
+        let (before, after);
+        if let Some(live) = self.live.at_mut(flow.live) {
+            before = live.conn.states();
+            if !live.is_in_step() || !live.conn.turn(from, segment) {
+                return None;
+            }
+            live.timers.on_segment(now);
+            after = live.conn.states();
+        } else {
+            let rest = flow.rest.as_mut()?;
+            before = rest.states();
+            if !rest.turn(from, segment, &self.window) {
+                return None;
+            }
+            after = rest.states();
+            flow.last = now.0.into();
+        }
+        flow.set(Mark::Announced, true);
+        if from == Side::Server {
+            flow.set(Mark::Answered, true);
+        }
+        Some(Turn { before, after })
+    }
+
     /// The live record of a connection that can take a segment in step.
     pub(crate) fn wake_in_step(&mut self, id: Id) -> Option<&mut Live> {
         if !self.wake(id, |_| None) {
@@ -561,13 +620,8 @@ impl<M: Memory> Flows<M> {
         if let Some(live) = self.live_mut(id) {
             return live.conn.expire();
         }
-        let window = self.window;
-        let Some((flow, mut conn)) = self.conn(id).and_then(|conn| Some((self.get_mut(id)?, conn))) else {
-            return Sides::default();
-        };
-        let changed = conn.expire();
-        flow.rest = PackedConn::pack(&conn, &window).or(flow.rest);
-        changed
+        let rest = self.get_mut(id).and_then(|flow| flow.rest.as_mut());
+        rest.map_or(Sides::default(), PackedConn::expire)
     }
 
     /// Something came of a connection now.

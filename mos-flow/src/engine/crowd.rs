@@ -135,19 +135,17 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Counts a connection as a handshake, or no longer, as its ends and what was heard have it, and times it so.
-    pub(super) fn note_progress(&mut self, id: Id, was_embryonic: bool) {
-        let now = self.clock.running();
-        let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        let embryonic = live.conn.is_embryonic();
+    pub(super) fn note_progress(&mut self, id: Id, was_embryonic: bool, embryonic: bool) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
         let (counted, counts) = (flow.is(Mark::Embryonic), embryonic || !flow.is(Mark::Answered));
         flow.set(Mark::Embryonic, counts);
         self.embryonic = self.embryonic + usize::from(counts) - usize::from(counted);
         if embryonic == was_embryonic {
             return;
         }
-        if embryonic {
+        if let Some(live) = self.flows.live_mut(id).filter(|_| embryonic) {
             // What was taken for a handshake was none, or the server waits again.
-            live.timers.begin_again(now);
+            live.timers.begin_again(self.clock.running());
             self.wheel.stop(id.index());
         }
         self.start_flow_timer(id);

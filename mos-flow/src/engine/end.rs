@@ -28,8 +28,10 @@ impl<A, M: Memory> Engine<A, M> {
         if flow.take(Mark::Embryonic) {
             self.embryonic -= 1;
         }
-        // Without a live record to be had, what is at rest has no octets to tell of.
-        if self.wake(id)
+        // Who is told may look at it. Without a live record to be had, what is at rest has no octets to tell of.
+        let told = EventSet::of(Event::ConnEnd) | EventSet::of(Event::StateChange);
+        let asked = flow.asks(Hook::Receiver, told) || flow.asks(Hook::Sender, told);
+        if (flow.is_awake() || asked && self.wake(id))
             && let Some(live) = self.flows.live_mut(id)
         {
             live.pinned = true;

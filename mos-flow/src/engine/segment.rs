@@ -1,7 +1,6 @@
 //! One segment of a tracked connection, from the sender's state to the receiver's hook.
 
 use super::raise::Raise;
-use super::turn::Turn;
 use super::{Engine, Passage, shifted};
 use crate::context::{Stage, Trouble};
 use crate::event::{Event, EventSet, Hook};
@@ -23,22 +22,23 @@ impl<A, M: Memory> Engine<A, M> {
             return self.on_stray(id, passage, app);
         }
         let from = self.sender(flow, passage.lookup);
+        if self.turn(id, from, passage, app) {
+            return;
+        }
         if !self.wake(id) {
             return self.raise_orphan(passage, DropReason::AwakeFull, app);
         }
         if self.follow_plain(id, from, passage, app) {
             return;
         }
-        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        let Some(live) = self.flows.live_mut(id) else { return };
         live.pinned = true;
         live.timers.on_segment(now);
-        let (was_embryonic, shifted) = (live.conn.is_embryonic(), !live.shifts.is_none());
-        let passes = passage.verdict != Verdict::Drop;
-        let turn = if passes { Turn::of(flow, live, from, passage.segment) } else { None };
-        match turn {
-            Some(turn) => self.tell_of_turn(id, from, &turn, passage, app),
-            None if shifted => self.judge_shifted(id, from, passage, app),
-            None => self.judge(id, from, passage, app),
+        let was_embryonic = live.conn.is_embryonic();
+        if live.shifts.is_none() {
+            self.judge(id, from, passage, app);
+        } else {
+            self.judge_shifted(id, from, passage, app);
         }
         self.after_segment(id, from, was_embryonic, app);
     }
@@ -335,7 +335,9 @@ impl<A, M: Memory> Engine<A, M> {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         live.pinned = false;
         let (is_over, was_reset) = (live.conn.is_over(), live.reset);
-        let progress = was_embryonic || flow.is(Mark::Embryonic) || live.conn.is_embryonic();
+        let embryonic = live.conn.is_embryonic();
+        let counts = embryonic || !flow.is(Mark::Answered);
+        let progress = embryonic != was_embryonic || counts != flow.is(Mark::Embryonic);
         if flow.is(Mark::Stopped) && self.forget_if_unwatched(id) {
             return;
         }
@@ -344,7 +346,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         self.settle_later(id);
         if progress {
-            self.note_progress(id, was_embryonic);
+            self.note_progress(id, was_embryonic, embryonic);
         }
         if is_over {
             self.end_or_wait(id, from, app);
@@ -352,10 +354,11 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Both sides are CLOSED, or in TIME-WAIT.
-    fn end_or_wait(&mut self, id: Id, from: Side, app: &mut A) {
-        let Some(live) = self.flows.live(id) else { return };
-        let reset = live.conn.was_reset();
-        if reset || self.timeouts_of(live).time_wait.is_zero() {
+    pub(super) fn end_or_wait(&mut self, id: Id, from: Side, app: &mut A) {
+        let live = self.flows.live(id);
+        let reset = live.is_some_and(|live| live.conn.was_reset());
+        let timeouts = live.map_or(self.config.timeouts, |live| self.timeouts_of(live));
+        if reset || timeouts.time_wait.is_zero() {
             let reason = if reset { EndReason::Reset } else { EndReason::Closed };
             self.end(id, reason, !from, app);
         } else {

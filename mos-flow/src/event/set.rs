@@ -22,6 +22,16 @@ impl EventSet {
         EventSet(1 << event as u8)
     }
 
+    /// The set of some events.
+    pub const fn all_of(events: &[Event]) -> EventSet {
+        let (mut bits, mut i) = (0, 0);
+        while i < events.len() {
+            bits |= 1 << events[i] as u8;
+            i += 1;
+        }
+        EventSet(bits)
+    }
+
     /// Whether no event is in it.
     #[inline]
     pub const fn is_empty(self) -> bool {

@@ -86,25 +86,39 @@ pub(super) fn scarce(setup: u8, at_ease: usize) -> Config {
     }
 }
 
-/// Who listens at the receiver's hook and after it, and reads: to everything, or not to what comes with each segment but for new
-/// data as it comes.
+/// Who listens at the receiver's hook and after it, and reads.
 #[derive(Clone, Copy, Debug)]
 struct Listener {
-    to_each: bool,
+    interest: Interest,
     /// The most that is read at once: some may be left.
     pieces: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interest {
+    Everything,
+    /// Not what comes with each segment, but new data as it comes.
+    NotEach,
+    /// Octets, as they come and later, and what is wrong with them.
+    Octets,
 }
 
 impl Listener {
     fn listens_to(self, event: Event, hook: Hook) -> bool {
         let each = event == Event::PacketIn || event == Event::NewData && hook == Hook::None;
-        event.is_allowed_at(hook) && (self.to_each || hook == Hook::Sender || !each)
+        let wanted = match self.interest {
+            Interest::Everything => true,
+            Interest::NotEach => !each,
+            Interest::Octets => matches!(event, Event::NewData | Event::Error),
+        };
+        event.is_allowed_at(hook) && (wanted || hook == Hook::Sender)
     }
 }
 
 fn listener() -> impl Strategy<Value = Listener> {
+    let interest = prop::sample::select(vec![Interest::Everything, Interest::NotEach, Interest::Octets]);
     let pieces = prop::sample::select(vec![1, 3, usize::MAX]);
-    (any::<bool>(), pieces).prop_map(|(to_each, pieces)| Listener { to_each, pieces })
+    (interest, pieces).prop_map(|(interest, pieces)| Listener { interest, pieces })
 }
 
 /// `at_sender` is what looks at the sender's hook.
@@ -145,7 +159,7 @@ proptest! {
         listener in listener(),
         script in prop::collection::vec(any::<[u8; 5]>(), 1..120),
     ) {
-        let at_sender = if listener.to_each { Some(tell as Handler<Log>) } else { None };
+        let at_sender = if listener.interest == Interest::Everything { Some(tell as Handler<Log>) } else { None };
         let run = |at_ease| run(setup, &script, at_ease, listener, at_sender);
         let ((awake, counted), (resting, counted_too)) = (run(64), run(0));
         let differs = awake.iter().zip(&resting).find(|(a, r)| a != r);
@@ -162,8 +176,8 @@ proptest! {
         listener in listener(),
         script in prop::collection::vec(any::<[u8; 5]>(), 1..120),
     ) {
-        let run = |at_sender| run(setup, &script, 64, listener, at_sender);
-        let ((one_by_one, counted), (at_once, counted_too)) = (run(Some(|_| ())), run(None));
+        let run = |at_ease, at_sender| run(setup, &script, at_ease, listener, at_sender);
+        let ((one_by_one, counted), (at_once, counted_too)) = (run(64, Some(|_| ())), run(0, None));
         let differs = one_by_one.iter().zip(&at_once).find(|(a, r)| a != r);
         prop_assert_eq!((differs, one_by_one.len()), (None, at_once.len()));
         prop_assert_eq!(counted, counted_too);
