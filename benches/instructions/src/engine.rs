@@ -2,6 +2,7 @@
 
 use mos_flow::engine::BURST;
 use mos_flow::testing::Exchange;
+use mos_flow::testing::traffic::{Kind, Plan, Traffic};
 use mos_flow::{Config, Context, Engine, Event, Frame, Hook, Instant, Retention, Side, Sides, SocketKind};
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,8 +11,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 const STEP: u64 = 5;
 /// More connections than stay awake.
 const MANY: usize = 5000;
-/// More connections than a burst has frames.
-const AT_ONCE: usize = 2 * BURST;
 
 /// What the monitor does with octets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,22 +158,21 @@ fn connection(n: usize) -> [Vec<u8>; 8] {
 /// Connections, one after the other.
 pub(crate) fn connections(count: u64, reader: Reader) {
     let frames: Vec<_> = (0..count as usize).flat_map(connection).collect();
-    play_connections(count, &frames, reader, Config::default().at_ease);
-}
-
-/// Connections without octets, so many at once that they rest between their packets.
-pub(crate) fn resting_connections(count: u64) {
-    let mut frames = Vec::new();
-    for first in (0..count as usize).step_by(AT_ONCE) {
-        let all: Vec<_> = (first..first + AT_ONCE).take(count as usize - first).map(connection).collect();
-        frames.extend((0..8).flat_map(|n| all.iter().map(move |frames| frames[n].clone())));
-    }
-    play_connections(count, &frames, Reader::None, 0);
-}
-
-fn play_connections(count: u64, frames: &[Vec<u8>], reader: Reader, at_ease: usize) {
-    let mut engine = engine(reader, at_ease);
-    let octets = process(&mut engine, frames, 0, counted);
+    let mut engine = engine(reader, Config::default().at_ease);
+    let octets = process(&mut engine, &frames, 0, counted);
     let (read, stats) = (if reader == Reader::None { 0 } else { count * 1200 }, engine.stats());
     assert_eq!((octets, stats.stream_octets, stats.flows_ended), (read, count * 1200, count));
+}
+
+/// Connections of the traffic `short`, of twelve packets, that rest between them.
+pub(crate) fn short(count: u64) {
+    let plan = Plan { flows: count as u32, ..Plan::of(Kind::Short) };
+    let (mut traffic, mut frame, mut frames) = (Traffic::new(&plan), Vec::new(), Vec::new());
+    while traffic.next_into(&mut frame).is_some() {
+        frames.push(frame.clone());
+    }
+    let mut engine = engine(Reader::None, 0);
+    process(&mut engine, &frames, 0, counted);
+    let stats = engine.stats();
+    assert_eq!((frames.len() as u64, stats.segments, stats.flows_ended), (12 * count, 12 * count, count));
 }

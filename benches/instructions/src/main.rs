@@ -49,7 +49,7 @@ const PATHS: &[(&str, Path)] = &[
     ("engine_hole", |count| engine::holes(count, &PAYLOAD)),
     ("engine_connection", |count| engine::connections(count, Reader::Ring)),
     ("engine_connection_flows", |count| engine::connections(count, Reader::None)),
-    ("engine_connection_rest", engine::resting_connections),
+    ("engine_short", engine::short),
 ];
 
 /// Written in order and read by slice.
