@@ -20,7 +20,7 @@ use crate::time::Instant;
 use core::fmt;
 use ringbuf_core::window::Window;
 use ringbuf_core::{Offset, hint};
-use tcp_reasm::{Conn, NO_BUFFER, PackedConn, PlainSegment, Segment, Sent, Side, Sides, State, Timers};
+use tcp_reasm::{Conn, NO_BUFFER, PackedConn, PlainSegment, Segment, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
 
 /// The states of both ends before a segment by which a connection begins or ends, and after it.
@@ -539,7 +539,7 @@ impl<M: Memory> Flows<M> {
     }
 
     /// Follows a plain segment that comes in any order (see [`Conn::sent_plain`]) and brings nothing that is kept or to be told.
-    /// Returns what its sender did, and how many octets are in order now; `None` when it was no such segment.
+    /// Returns how many octets are in order now that were not; `None` when it was no such segment.
     #[inline]
     pub(crate) fn pass_without_octets(
         &mut self,
@@ -547,7 +547,7 @@ impl<M: Memory> Flows<M> {
         from: Side,
         segment: &Segment<'_>,
         now: Instant,
-    ) -> Option<(Sent, u64)> {
+    ) -> Option<u64> {
         let (to, flow) = (!from, self.flows.get(id)?);
         let live = self.live.at_mut(flow.live)?;
         let keeps = |side: Side| flow.is_buffered(side) || !live.buffers[side].is_none();
@@ -559,13 +559,15 @@ impl<M: Memory> Flows<M> {
         if told || !live.is_in_step() || skips && (keeps(from) || live.has_to_tell()) {
             return None;
         }
-        let sent = live.conn.sent_plain(from, segment)?;
+        if !live.conn.sent_plain(from, segment) {
+            return None;
+        }
         let fresh = live.conn.received_plain(to, segment, NO_BUFFER).data.fresh;
         if skips {
             let _ = live.conn.skip(from, NO_BUFFER);
         }
         live.timers.on_segment(now);
-        Some((sent, fresh))
+        Some(fresh)
     }
 
     /// Follows a segment that is a turn. At rest the connection rests on.

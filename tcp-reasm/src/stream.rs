@@ -219,6 +219,7 @@ impl Stream {
     }
 
     /// The receiver acknowledged everything below `ack` and advertised `window` octets beyond, in steps of `step`.
+    #[inline]
     pub(crate) fn acknowledge(&mut self, ack: SeqNum, window: u32, step: u32) -> Acknowledged {
         self.widest = self.widest.max(window);
         // Before the stream begins, or before what was seen of it, there is nothing to acknowledge.

@@ -8,22 +8,9 @@ use crate::memory::Memory;
 use crate::packet::PacketRef;
 use crate::slab::Id;
 use ringbuf_core::{Offset, Range};
-use tcp_reasm::{NO_BUFFER, Segment, Side, Sides};
+use tcp_reasm::{NO_BUFFER, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
-    /// Looks whether there are acknowledged holes, and gives up those that will not be filled.
-    #[inline]
-    pub(super) fn look_for_gaps(&mut self, id: Id, view: PacketRef<'_>, app: &mut A) {
-        let Some(live) = self.flows.live_mut(id) else { return };
-        let gaps = Sides::from_fn(|side| live.conn.may_have_gap(side));
-        for side in Side::BOTH.into_iter().filter(|side| !gaps[*side]) {
-            live.timers.forget_hole(side);
-        }
-        for side in Side::BOTH.into_iter().filter(|side| gaps[*side]) {
-            self.give_up_gaps(id, side, Some(view), app);
-        }
-    }
-
     /// Goes on behind acknowledged holes for which the patience has run out.
     pub(super) fn give_up_gaps(&mut self, id: Id, side: Side, view: Option<PacketRef<'_>>, app: &mut A) {
         let Some(live) = self.flows.live_mut(id) else { return };

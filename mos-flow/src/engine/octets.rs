@@ -107,23 +107,29 @@ impl<A, M: Memory> Engine<A, M> {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         let (conn, record, policy) = (&mut live.conn, live.buffers[to], flow.overlap[to]);
         let kept = self.buffers.with(record, policy, |b| conn.received_in_step(to, segment, Some(b)));
-        let report = kept.unwrap_or_else(|| self.store(id, to, segment, true));
+        let report = kept.unwrap_or_else(|| self.store(id, to, segment));
         self.account(id, to, &Arrival::default(), &report);
         self.after_store(id, to, &report, view, app);
     }
 
-    /// Gives a segment to its receiver, a plain one (see [`Conn::sent_plain`](tcp_reasm::Conn::sent_plain)) as such.
-    pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>, plain: bool) -> Report {
+    /// Gives a plain segment (see [`Conn::sent_plain`](tcp_reasm::Conn::sent_plain)) to its receiver.
+    pub(super) fn store_plain(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
+        let (conn, record, policy) = (&mut live.conn, live.buffers[to], flow.overlap[to]);
+        let kept = self.buffers.with(record, policy, |b| conn.received_plain(to, segment, Some(b)));
+        let Some(report) = kept else { return self.store(id, to, segment) };
+        if policy.has_queue() && !conn.stream(to).holds_early() {
+            self.buffers.close_queue(record);
+        }
+        report
+    }
+
+    /// Gives a segment to its receiver.
+    pub(super) fn store(&mut self, id: Id, to: Side, segment: &Segment<'_>) -> Report {
         let Some((flow, live)) = self.flows.both_mut(id) else { return Report::default() };
         let (conn, policy) = (&mut live.conn, flow.overlap[to]);
         let record = live.buffers[to];
-        let kept = self.buffers.with(record, policy, |b| {
-            if plain {
-                conn.received_plain(to, segment, Some(b))
-            } else {
-                conn.received(to, segment, Some(b))
-            }
-        });
+        let kept = self.buffers.with(record, policy, |b| conn.received(to, segment, Some(b)));
         if let Some(report) = kept {
             if policy.has_queue() && !conn.stream(to).holds_early() {
                 self.buffers.close_queue(record);
@@ -131,11 +137,7 @@ impl<A, M: Memory> Engine<A, M> {
             return report;
         }
         let next = conn.stream(to).rcv_nxt();
-        let mut report = if plain {
-            conn.received_plain(to, segment, NO_BUFFER)
-        } else {
-            conn.received(to, segment, NO_BUFFER)
-        };
+        let mut report = conn.received(to, segment, NO_BUFFER);
         if flow.is_buffered(to) && segment.payload_len > 0 {
             // There was no record for them: their place in the stream is known, the octets are not.
             let end = conn.stream(to).position(segment.data_seq()) + i64::from(segment.payload_len);

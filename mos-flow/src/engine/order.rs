@@ -4,11 +4,12 @@
 use super::raise::Raise;
 use super::{Engine, Passage};
 use crate::event::{Event, EventSet, Hook};
+use crate::flow::Mark;
 use crate::memory::Memory;
 use crate::packet::Verdict;
 use crate::slab::Id;
-use ringbuf_core::{Offset, Range};
-use tcp_reasm::{Arrival, NO_BUFFER, Segment, Sent, Side};
+use ringbuf_core::{FragList, Offset, Range};
+use tcp_reasm::{Arrival, NO_BUFFER, Segment, Side};
 
 impl<A, M: Memory> Engine<A, M> {
     /// Follows a plain segment of a connection that is awake, if it is one. Otherwise nothing has changed.
@@ -28,20 +29,20 @@ impl<A, M: Memory> Engine<A, M> {
         if !shown && self.pass_unseen(id, from, segment) {
             return true;
         }
-        let Some((flow, live)) = self.flows.both_mut(id).filter(|(_, live)| live.shifts.is_none()) else {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return false };
+        if !live.shifts.is_none() || !live.conn.sent_plain(from, segment) {
             return false;
-        };
-        let Some(sent) = live.conn.sent_plain(from, segment) else { return false };
+        }
         live.pinned = true;
         live.timers.on_segment(self.clock.running());
         let keeps = segment.payload_len > 0 && (flow.is_buffered(!from) || !live.buffers[!from].is_none());
-        self.count_plain(&sent);
+        self.count_step();
         if keeps {
             self.receive_plain(id, from, passage, app);
         } else {
             self.pass_plain(id, from, passage, app);
         }
-        self.after_segment(id, from, false, app);
+        self.after_plain(id, from, app);
         true
     }
 
@@ -49,23 +50,12 @@ impl<A, M: Memory> Engine<A, M> {
     #[inline]
     fn pass_unseen(&mut self, id: Id, from: Side, segment: &Segment<'_>) -> bool {
         let passed = self.flows.pass_without_octets(id, from, segment, self.clock.running());
-        let Some((sent, fresh)) = passed else { return false };
-        self.count_plain(&sent);
+        let Some(fresh) = passed else { return false };
+        self.count_step();
         self.stats.events[Event::PacketIn] += 1; // at the receiver's hook
         self.stats.stream_octets += fresh;
-        if self.flows.is_crowded() {
-            let _ = self.to_settle.push(id); // see `after_segment`
-        }
+        self.settle_later(id);
         true
-    }
-
-    /// What a plain segment counts for, up to the sender's hook.
-    fn count_plain(&mut self, sent: &Sent) {
-        self.count_step();
-        self.stats.zero_windows += u64::from(sent.zero_window);
-        if !sent.odd.is_empty() {
-            self.stats.odd.add_all(sent.odd);
-        }
     }
 
     /// The receiver gets a plain segment without octets, or of a stream whose octets nobody keeps.
@@ -77,59 +67,88 @@ impl<A, M: Memory> Engine<A, M> {
             let again = Raise::one(Hook::Receiver, Some(to), Event::Retransmission);
             self.raise(id, again, from, passage, app);
         }
-        let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        let asked = flow.interest[Hook::Receiver as usize];
-        self.stats.stream_octets += live.conn.received_plain(to, segment, NO_BUFFER).data.fresh;
-        if asked.has(Event::PacketIn) {
-            self.raise(id, Raise::at(Hook::Receiver, to, Event::PacketIn.into()), from, passage, app);
-        } else {
-            self.stats.events[Event::PacketIn] += 1;
-        }
-        self.look_for_gaps(id, passage.view, app);
+        let Some(live) = self.flows.live_mut(id) else { return };
+        let report = live.conn.received_plain(to, segment, NO_BUFFER);
+        self.stats.stream_octets += report.data.fresh;
+        self.raise_plain(id, from, Event::PacketIn.into(), passage, app);
+        self.after_store(id, to, &report, passage.view, app);
     }
 
     /// The receiver gets a plain segment with octets that are kept.
     fn receive_plain(&mut self, id: Id, from: Side, passage: &mut Passage<'_, M>, app: &mut A) {
         let (to, segment) = (!from, passage.segment);
-        let (mut arrival, lends) = (Arrival::default(), self.can_lend_plain(id, to, segment));
-        let report = if lends {
+        let (place, mut arrival) = (self.place_of(id, to, segment), Arrival::default());
+        let report = if place == Place::Next && self.can_lend_in_step(id, to, segment) {
             self.lend(id, to, segment)
         } else {
-            if self.touches_nothing(id, to, segment) {
-                self.open_buffer(id, to, segment, app);
-            } else {
-                arrival = self.before_store(id, from, passage, app);
+            match place {
+                Place::Taken => arrival = self.before_store(id, from, passage, app),
+                Place::Next | Place::Free => self.open_buffer(id, to, segment, app),
             }
-            self.store(id, to, segment, true)
+            self.store_plain(id, to, segment)
         };
         self.account(id, to, &arrival, &report);
         let news = self.tells_at_once(id, to, report.data.advanced);
         let events = EventSet::of(Event::PacketIn).with_if(news, Event::NewData);
-        self.raise(id, Raise::at(Hook::Receiver, to, events), from, passage, app);
+        self.raise_plain(id, from, events, passage, app);
         if news || self.lending.is_some() {
             self.take_back(id, to, passage, app);
         }
         self.after_store(id, to, &report, passage.view, app);
     }
 
-    /// Whether octets are the next in order, and can be lent.
-    fn can_lend_plain(&self, id: Id, to: Side, segment: &Segment<'_>) -> bool {
-        let Some(live) = self.flows.live(id) else { return false };
-        let stream = live.conn.stream(to);
-        live.buffers[to].is_none()
-            && stream.acked() <= stream.next()
-            && stream.position(segment.seq) == stream.next().0.cast_signed()
-            && self.can_lend_in_step(id, to, segment)
+    /// Tells of a segment at the receiver's hook. Most do not ask for what brings nothing in order.
+    fn raise_plain(
+        &mut self,
+        id: Id,
+        from: Side,
+        events: EventSet,
+        passage: &mut Passage<'_, M>,
+        app: &mut A,
+    ) {
+        let asked = self.flows.get(id).map_or(EventSet::NONE, |flow| flow.interest[Hook::Receiver as usize]);
+        if (asked & events).is_empty() {
+            self.count_events(events);
+        } else {
+            self.raise(id, Raise::at(Hook::Receiver, !from, events), from, passage, app);
+        }
     }
 
-    /// Whether octets come for the first time, and find a place among the ranges.
-    fn touches_nothing(&self, id: Id, to: Side, segment: &Segment<'_>) -> bool {
-        let Some(live) = self.flows.live(id) else { return false };
+    /// What is at the place of a segment's octets.
+    fn place_of(&self, id: Id, to: Side, segment: &Segment<'_>) -> Place {
+        let Some(live) = self.flows.live(id) else { return Place::Taken };
         let stream = live.conn.stream(to);
-        let Ok(at) = u64::try_from(stream.position(segment.seq)) else { return false };
-        let range = Range::at(Offset(at), segment.payload_len.into());
+        let Ok(start) = u64::try_from(stream.position(segment.seq)) else { return Place::Taken };
+        let range = Range::at(Offset(start), segment.payload_len.into());
         let frags = self.buffers.frags(live.buffers[to]);
-        range.start >= stream.next()
-            && frags.is_none_or(|frags| !frags.is_full() && frags.overlapping(range).is_empty())
+        let free = |frags: &FragList<_>| !frags.is_full() && frags.overlapping(range).is_empty();
+        if range.start < stream.next() || !frags.is_none_or(free) {
+            Place::Taken
+        } else if range.start == stream.next() && stream.acked() <= stream.next() {
+            Place::Next
+        } else {
+            Place::Free
+        }
     }
+
+    /// As `after_segment`: only what handlers did can have changed more than octets.
+    fn after_plain(&mut self, id: Id, from: Side, app: &mut A) {
+        let Some((flow, live)) = self.flows.both_mut(id) else { return };
+        if flow.is(Mark::Stopped) || live.reset {
+            return self.after_segment(id, from, false, app);
+        }
+        live.pinned = false;
+        self.settle_later(id);
+    }
+}
+
+/// What is at the place of octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing, and they are the next in order.
+    Next,
+    /// Nothing, and there is room for them among the ranges.
+    Free,
+    /// Some of them are there, or there is no room.
+    Taken,
 }

@@ -184,7 +184,7 @@ impl<A, M: Memory> Engine<A, M> {
         let (to, segment) = (!from, passage.segment);
         let lends = self.can_lend(id, to, sent, segment);
         let arrival = if lends { Arrival::default() } else { self.before_store(id, from, passage, app) };
-        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment, false) };
+        let report = if lends { self.lend(id, to, segment) } else { self.store(id, to, segment) };
         self.account(id, to, &arrival, &report);
         if report.fin {
             self.hurry(id, to, Offset(u64::MAX));
@@ -325,10 +325,18 @@ impl<A, M: Memory> Engine<A, M> {
         if report.data.advanced > 0 {
             self.trim(id, to, Some(view), app);
         }
-        if report.data.fresh == 0 && self.flows.live(id).is_some_and(|live| !live.buffers[to].is_none()) {
+        let Some(live) = self.flows.live_mut(id) else { return };
+        let gaps = Sides::from_fn(|side| live.conn.may_have_gap(side));
+        let opened = !live.buffers[to].is_none() && report.data.fresh == 0;
+        for side in Side::BOTH.into_iter().filter(|side| !gaps[*side]) {
+            live.timers.forget_hole(side);
+        }
+        if opened {
             self.close_if_empty(id, to);
         }
-        self.look_for_gaps(id, view, app);
+        for side in Side::BOTH.into_iter().filter(|side| gaps[*side]) {
+            self.give_up_gaps(id, side, Some(view), app);
+        }
     }
 
     pub(super) fn after_segment(&mut self, id: Id, from: Side, was_embryonic: bool, app: &mut A) {

@@ -300,8 +300,9 @@ impl<'a> Case<'a> {
         place.or_else(|| self.ack())
     }
 
-    /// Whether a plain segment between steady sides is taken with all that it carries, and is no keep-alive. Some of those that
-    /// are taken are not told: what lies below everything acknowledged, or beyond the window where segments may be lacking.
+    /// Whether a plain segment between steady sides is taken with all that it carries, is no keep-alive, and has nothing odd
+    /// about it but perhaps what it acknowledges selectively. Not all such segments are found: none below everything
+    /// acknowledged, and none beyond the window where segments may be lacking.
     #[inline]
     pub(super) fn is_taken_whole(&self) -> bool {
         let (s, stream) = (self.segment, &self.receiver.stream);
@@ -310,7 +311,23 @@ impl<'a> Case<'a> {
         let below = end < stream.acked().0.cast_signed();
         let fits = stream.edge().is_some_and(|edge| end <= edge.0.cast_signed());
         let probes = s.payload_len <= 1 && at < stream.rcv_nxt().0.cast_signed();
-        fits && !below && !probes && self.paws(self.rules.timestamp_grace).is_none() && self.ack().is_none()
+        let placed = s.payload_len > 0 || self.sender.snd_nxt().is_some_and(|nxt| s.seq.le(nxt));
+        let timely = self.paws(self.rules.timestamp_grace).is_none();
+        fits && placed && timely && !below && !probes && self.acknowledges_plainly()
+    }
+
+    /// Whether it acknowledges what was seen, and the window of its sender neither closes nor moves its right edge back.
+    #[inline]
+    fn acknowledges_plainly(&self) -> bool {
+        let (s, stream, nxt) = (self.segment, &self.sender.stream, self.receiver.snd_nxt());
+        let ack = stream.position(s.ack);
+        let seen = nxt.is_some_and(|nxt| (0..1 << 31).contains(&(stream.position(nxt) - ack)));
+        let fresh = ack - stream.acked().0.cast_signed();
+        let step = 1_i64 << self.sender.window_shift(self.receiver);
+        let left = i64::from(stream.ahead) - fresh;
+        let shrinks = stream.is_acknowledged() && (i64::from(s.window) + 1) * step <= left;
+        // An old acknowledgement says nothing of the window, but may be too old.
+        seen && s.window > 0 && if fresh < 0 { self.ack().is_none() } else { !shrinks }
     }
 
     /// Whether it is plain payload, the next in order, with nothing early held: for those Linux has a fast path.

@@ -1,8 +1,7 @@
 //! Plain segments between two steady sides that come in any order: behind a hole, into it, or again, and the
 //! acknowledgements that such segments cause, selective ones among them.
 //!
-//! What can be odd about them is little, so they are judged and their sender is followed at once, with the place of the
-//! segment found once. What comes out is what [`Conn::judge`], [`Conn::sent`] and [`Conn::received`] make of them: debug builds
+//! They are judged, and their sender is followed, at once, and nothing is asked that cannot be. What comes out is what [`Conn::judge`], [`Conn::sent`] and [`Conn::received`] make of them: debug builds
 //! compare, each time.
 
 use super::Conn;
@@ -18,16 +17,25 @@ use ringbuf_core::overlap::Resolve;
 
 impl Conn {
     /// Takes the first two steps of the module at once for a plain segment of an established connection that its receiver takes
-    /// whole, wherever it lies. If it is one, its receiver is to be followed with [`Conn::received_plain`] next, and
-    /// [`Conn::arriving`] may be asked before; else nothing has changed.
+    /// whole, wherever it lies, and about which nothing is odd. Returns whether it is one. If so, its receiver is to be followed
+    /// with [`Conn::received_plain`] next, and [`Conn::arriving`] may be asked before; else nothing has changed.
     #[inline]
-    pub fn sent_plain(&mut self, from: Side, segment: &Segment<'_>) -> Option<Sent> {
+    pub fn sent_plain(&mut self, from: Side, segment: &Segment<'_>) -> bool {
         let before = if cfg!(debug_assertions) { Some(*self) } else { None };
-        let sent = self.is_taken_whole(from, segment).then(|| self.sent_steady(from, segment));
-        if let Some((sent, before)) = sent.zip(before) {
-            self.check_plain(before, from, (segment, sent));
+        let taken = self.is_taken_whole(from, segment);
+        if taken {
+            let lossy = self.strictness.rules().lossy;
+            let (sender, receiver) = self.sides.pair_mut(from);
+            let shift = sender.window_shift(receiver);
+            let _ = sender.stream.acknowledge(segment.ack, u32::from(segment.window) << shift, 1 << shift);
+            if segment.payload_len > 0 || lossy {
+                sender.has_sent(segment.seq + segment.payload_len);
+            }
         }
-        sent
+        if let Some(before) = before.filter(|_| taken) {
+            self.check_plain(before, from, segment);
+        }
+        taken
     }
 
     #[inline]
@@ -60,10 +68,11 @@ impl Conn {
     }
 
     /// Asserts (debug builds) that a plain segment does the same the long way.
-    fn check_plain(&self, before: Conn, from: Side, (segment, sent): (&Segment<'_>, Sent)) {
+    fn check_plain(&self, before: Conn, from: Side, segment: &Segment<'_>) {
         let (mut long, mut short) = (before, *self);
         debug_assert_eq!(check::judge(&long, from, segment), Verdict::Accept, "{segment:?} of {from}");
-        debug_assert_eq!(sent, long.sent(from, segment));
+        let sent = long.sent(from, segment);
+        debug_assert_eq!(sent, Sent { acked: sent.acked, ..Sent::default() });
         let report = long.received(!from, segment, NO_BUFFER);
         debug_assert_eq!(report, short.received_plain(!from, segment, NO_BUFFER));
         debug_assert_eq!(short, long, "{segment:?} of {from}");
