@@ -21,21 +21,21 @@ impl<A, M: Memory> Engine<A, M> {
         app: &mut A,
     ) -> bool {
         let segment = passage.segment;
-        let Some(flow) = self.flows.get(id) else { return false };
+        let Some((flow, live)) = self.flows.both(id) else { return false };
         if !flow.is_calm() || passage.verdict == Verdict::Drop {
             return false;
         }
-        let shown = flow.interest[Hook::Receiver as usize].has(Event::PacketIn);
+        let keeps = segment.payload_len > 0 && (flow.is_buffered(!from) || !live.buffers[!from].is_none());
+        let shown = keeps || flow.interest[Hook::Receiver as usize].has(Event::PacketIn);
         if !shown && self.pass_unseen(id, from, segment) {
             return true;
         }
-        let Some((flow, live)) = self.flows.both_mut(id) else { return false };
+        let Some(live) = self.flows.live_mut(id) else { return false };
         if !live.shifts.is_none() || !live.conn.sent_plain(from, segment) {
             return false;
         }
         live.pinned = true;
         live.timers.on_segment(self.clock.running());
-        let keeps = segment.payload_len > 0 && (flow.is_buffered(!from) || !live.buffers[!from].is_none());
         self.count_step();
         if keeps {
             self.receive_plain(id, from, passage, app);
@@ -70,7 +70,7 @@ impl<A, M: Memory> Engine<A, M> {
         let Some(live) = self.flows.live_mut(id) else { return };
         let report = live.conn.received_plain(to, segment, NO_BUFFER);
         self.stats.stream_octets += report.data.fresh;
-        self.raise_plain(id, from, Event::PacketIn.into(), passage, app);
+        self.tell_plain(id, from, Event::PacketIn.into(), passage, app);
         self.after_store(id, to, &report, passage.view, app);
     }
 
@@ -90,7 +90,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.account(id, to, &arrival, &report);
         let news = self.tells_at_once(id, to, report.data.advanced);
         let events = EventSet::of(Event::PacketIn).with_if(news, Event::NewData);
-        self.raise_plain(id, from, events, passage, app);
+        self.tell_plain(id, from, events, passage, app);
         if news || self.lending.is_some() {
             self.take_back(id, to, passage, app);
         }
@@ -98,7 +98,7 @@ impl<A, M: Memory> Engine<A, M> {
     }
 
     /// Tells of a segment at the receiver's hook. Most do not ask for what brings nothing in order.
-    fn raise_plain(
+    fn tell_plain(
         &mut self,
         id: Id,
         from: Side,
