@@ -1,8 +1,8 @@
 //! Plain segments between two steady sides that come in any order: behind a hole, into it, or again, and the
 //! acknowledgements that such segments cause, selective ones among them.
 //!
-//! They are judged, and their sender is followed, at once, and nothing is asked that cannot be. What comes out is what [`Conn::judge`], [`Conn::sent`] and [`Conn::received`] make of them: debug builds
-//! compare, each time.
+//! They are judged, and their sender is followed, at once, and nothing is asked that cannot be. What comes out is what
+//! [`Conn::judge`], [`Conn::sent`] and [`Conn::received`] make of them: debug builds compare, each time.
 
 use super::Conn;
 use super::check::{self, Case};
@@ -76,5 +76,61 @@ impl Conn {
         let report = long.received(!from, segment, NO_BUFFER);
         debug_assert_eq!(report, short.received_plain(!from, segment, NO_BUFFER));
         debug_assert_eq!(short, long, "{segment:?} of {from}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Flags;
+    use crate::options::Options;
+    use ringbuf_core::Window;
+
+    const WINDOW: u32 = 65_535;
+
+    /// Both next sequence numbers are 1.
+    fn established() -> Conn {
+        let mut conn = Conn::new(Window::new(0));
+        let (syn, ack) = (Flags::SYN, Flags::ACK);
+        for (from, segment) in [
+            (Side::Client, Segment::build(0, 0, syn, b"")),
+            (Side::Server, Segment::build(0, 1, syn | ack, b"")),
+            (Side::Client, Segment::build(1, 1, ack, b"")),
+        ] {
+            let _ = conn.sent(from, &segment);
+            let _ = conn.received(!from, &segment, NO_BUFFER);
+        }
+        conn
+    }
+
+    /// What goes the long way is right, too, but no test would tell that everything does.
+    #[test]
+    fn any_order_is_taken_and_nothing_odd() {
+        let octets = |seq| Segment::build(seq, 1, Flags::ACK, b"abcd");
+        let bare = |ack| Segment::build(1, ack, Flags::ACK, b"");
+        let block = [5, 10, 0, 0, 0, 5, 0, 0, 0, 9];
+        let beyond = [5, 10, 0, 0, 0, 5, 0, 0, 0, 10];
+        let selective = |option| Segment { options: Options::parse(option), ..bare(1) };
+        let mut conn = established();
+        let mut took = |from, segment: &Segment<'_>| {
+            let taken = conn.sent_plain(from, segment);
+            if taken {
+                let _ = conn.received_plain(!from, segment, NO_BUFFER);
+            }
+            taken
+        };
+        assert!(took(Side::Client, &octets(5)), "behind a hole");
+        assert!(took(Side::Server, &selective(&block)), "of what came there");
+        assert!(!took(Side::Server, &selective(&beyond)), "of what was not sent");
+        assert!(took(Side::Client, &octets(1)), "into the hole");
+        assert!(took(Side::Client, &octets(1)), "again");
+        assert!(took(Side::Server, &bare(9)), "all");
+        assert!(took(Side::Server, &bare(5)), "less than before");
+        assert!(!took(Side::Server, &bare(10)), "what was not sent");
+        assert!(took(Side::Client, &octets(9 + WINDOW - 4)), "at the end of the window");
+        assert!(!took(Side::Client, &octets(9 + WINDOW - 3)), "beyond it");
+        assert!(!took(Side::Client, &octets(1)), "below all that was acknowledged");
+        assert!(!took(Side::Server, &Segment { window: 0, ..bare(9) }), "no room");
+        assert!(!took(Side::Client, &Segment { flags: Flags::ACK | Flags::FIN, ..octets(9) }), "not plain");
     }
 }
