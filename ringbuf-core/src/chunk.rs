@@ -285,26 +285,32 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
     /// The node `id`, made if there is none, with the chunk `index` below it. A failure leaves no table behind.
     #[inline]
     fn insert_into(&mut self, id: u32, level: u8, index: u64) -> Result<u32, NoSpace> {
-        let node = if id == NONE { self.new_node(level)? } else { id };
-        if level > 0 {
-            let at = slot(index, level - 1, ENTRIES);
-            match self.insert_into(self.pool.entry(node, at), level - 1, index) {
-                Ok(below) => self.pool.set_entry(node, at, below),
-                Err(full) => {
-                    if id == NONE {
-                        self.pool.give_back(node);
-                    }
-                    return Err(full);
-                }
-            }
+        match (level, id) {
+            (0, NONE) => self.new_data(),
+            (0, _) => Ok(id),
+            _ => self.insert_into_table(id, level, index),
         }
-        Ok(node)
     }
 
-    fn new_node(&mut self, level: u8) -> Result<u32, NoSpace> {
-        if level > 0 {
-            return self.pool.new_table();
+    fn insert_into_table(&mut self, id: u32, level: u8, index: u64) -> Result<u32, NoSpace> {
+        let table = if id == NONE { self.pool.new_table()? } else { id };
+        let at = slot(index, level - 1, ENTRIES);
+        match self.insert_into(self.pool.entry(table, at), level - 1, index) {
+            Ok(below) => {
+                self.pool.set_entry(table, at, below);
+                Ok(table)
+            }
+            Err(full) => {
+                if id == NONE {
+                    self.pool.give_back(table);
+                }
+                Err(full)
+            }
         }
+    }
+
+    #[inline]
+    fn new_data(&mut self) -> Result<u32, NoSpace> {
         if self.map.data >= self.map.most {
             return Err(NoSpace);
         }
@@ -349,23 +355,50 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Chunked<'_, B
     }
 
     /// Frees the subtree `id`, whose lowest chunk index is `base`.
+    #[inline]
     fn free_subtree(&mut self, id: u32, level: u8, base: u64) {
-        if id == NONE {
-            return;
-        }
-        if level == 0 {
-            self.map.data -= 1;
-        } else {
-            // A table has many entries, of which a stream uses few.
-            let bits = ENTRY_BITS * u32::from(level - 1);
-            let last = base + ((ENTRIES as u64) << bits);
-            let (first, end) =
-                (self.map.first.clamp(base, last) - base, self.map.end.clamp(base, last) - base);
-            for i in (first >> bits)..end.div_ceil(1 << bits) {
-                self.free_subtree(self.pool.entry(id, i as usize), level - 1, base + (i << bits));
+        match (level, id) {
+            (_, NONE) => {}
+            (0, _) => {
+                self.map.data -= 1;
+                self.pool.give_back(id);
             }
+            _ => self.free_table(id, level, base),
+        }
+    }
+
+    fn free_table(&mut self, id: u32, level: u8, base: u64) {
+        // A table has many entries, of which a stream uses few.
+        let bits = ENTRY_BITS * u32::from(level - 1);
+        let last = base + ((ENTRIES as u64) << bits);
+        let used = |index: u64| index.clamp(base, last) - base;
+        for i in (used(self.map.first) >> bits)..used(self.map.end).div_ceil(1 << bits) {
+            self.free_subtree(self.pool.entry(id, i as usize), level - 1, base + (i << bits));
         }
         self.pool.give_back(id);
+    }
+
+    /// Frees the chunks below `index`, which lies in what the map holds.
+    fn free_chunks_below(&mut self, index: u64) {
+        let (bits, height) = (self.map.region_bits(), self.map.height);
+        for region in (self.map.first >> bits)..=((index - 1) >> bits) {
+            let at = slot(region, 0, ROOT);
+            let id = self.map.root[at];
+            let region_end = (region + 1) << bits;
+            if id == NONE {
+                continue;
+            }
+            if region_end <= index {
+                self.free_subtree(id, height, region << bits);
+                self.map.root[at] = NONE;
+            } else {
+                self.free_below(id, height, region << bits, index);
+            }
+        }
+        self.map.first = index;
+        if self.map.data == 0 {
+            self.clear();
+        }
     }
 
     /// Frees the chunks below `index` in the subtree `id`, whose lowest chunk index is `base`.
@@ -424,29 +457,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, L: AsRef<[u32]> + AsMut<[u32]>> Store for Chu
         self.map.piece(self.pool, range)
     }
 
+    #[inline]
     fn discard_below(&mut self, head: Offset) {
         let index = chunk_index(head.0).min(self.map.end);
-        if self.map.data == 0 || index <= self.map.first {
-            return;
-        }
-        let (bits, height) = (self.map.region_bits(), self.map.height);
-        for region in (self.map.first >> bits)..=((index - 1) >> bits) {
-            let at = slot(region, 0, ROOT);
-            let id = self.map.root[at];
-            let region_end = (region + 1) << bits;
-            if id == NONE {
-                continue;
-            }
-            if region_end <= index {
-                self.free_subtree(id, height, region << bits);
-                self.map.root[at] = NONE;
-            } else {
-                self.free_below(id, height, region << bits, index);
-            }
-        }
-        self.map.first = index;
-        if self.map.data == 0 {
-            self.clear();
+        if self.map.data > 0 && index > self.map.first {
+            self.free_chunks_below(index);
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use super::Engine;
 use super::raise::{Raise, Sight};
-use crate::event::{Event, EventSet, Hook};
-use crate::flow::EndReason;
+use crate::event::{Event, Hook};
+use crate::flow::{EndReason, Mark};
 use crate::memory::Memory;
 use crate::slab::{Id, NONE};
 use crate::socket::{SocketError, SocketId};
@@ -30,10 +30,9 @@ impl<A, M: Memory> Engine<A, M> {
                     self.trim_if_shrunk(id, side, app);
                 }
             }
-            if self.flows.live(id).is_some_and(|live| live.reset) {
-                self.end(id, EndReason::Reset, Side::Client, app);
+            if self.flows.both(id).is_none_or(|(flow, live)| live.reset || flow.is(Mark::Stopped)) {
+                self.finish(id, app);
             }
-            self.forget_if_unwatched(id);
             if id == last {
                 break;
             }
@@ -41,6 +40,14 @@ impl<A, M: Memory> Engine<A, M> {
         while let Some(id) = self.to_settle.pop() {
             self.settle(id);
         }
+    }
+
+    /// A connection that a handler has reset ends, and one that nobody watches any more is forgotten.
+    fn finish(&mut self, id: Id, app: &mut A) {
+        if self.flows.live(id).is_some_and(|live| live.reset) {
+            self.end(id, EndReason::Reset, Side::Client, app);
+        }
+        self.forget_if_unwatched(id);
     }
 
     /// Announces the new data of one stream, now.
@@ -56,12 +63,12 @@ impl<A, M: Memory> Engine<A, M> {
         }
         let listens = |hook: Hook| flow.interest[hook as usize].has(Event::NewData);
         let heard = waited || listens(Hook::None) || belated && listens(Hook::Receiver);
+        let first = flow.first_socket;
         // Who was told at the hook was counted there.
         if news && (listens(Hook::None) || belated || !listens(Hook::Receiver)) {
-            self.count_events(EventSet::of(Event::NewData));
+            self.stats.events[Event::NewData] += 1;
         }
-        let first = self.flows.get(id).filter(|_| heard).map_or(NONE, |flow| flow.first_socket);
-        let mut next = self.first_watcher(first, true);
+        let mut next = if heard { Some(first).filter(|index| *index != NONE) } else { None };
         while let Some(index) = next {
             self.announce_to(id, index, side, [news, belated], app);
             next = self.watcher_after(first, index, true);
@@ -203,20 +210,23 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn note_new_data(&mut self, id: Id, side: Side) {
         let Some(live) = self.flows.live_mut(id) else { return };
         live.pending[side] = true;
-        if !live.in_pending_list {
-            self.enqueue(id);
-        }
+        self.enqueue_awake(id);
     }
 
     /// Puts a connection on the list of those that are looked at after the burst. Returns whether it is there.
     pub(super) fn enqueue(&mut self, id: Id) -> bool {
-        if !self.wake(id) {
-            return false;
-        }
+        let awake = self.wake(id);
+        self.enqueue_awake(id);
+        awake
+    }
+
+    /// The same for a connection that is awake.
+    #[inline]
+    pub(super) fn enqueue_awake(&mut self, id: Id) {
         let last = self.pending.1;
-        let Some(live) = self.flows.live_mut(id) else { return false };
+        let Some(live) = self.flows.live_mut(id) else { return };
         if core::mem::replace(&mut live.in_pending_list, true) {
-            return true;
+            return;
         }
         live.previous_pending = last;
         match self.flows.live_mut(self.pending.1) {
@@ -224,7 +234,6 @@ impl<A, M: Memory> Engine<A, M> {
             None => self.pending.0 = id,
         }
         self.pending.1 = id;
-        true
     }
 
     /// Takes a connection that goes away off the list of those with something to do after the burst.

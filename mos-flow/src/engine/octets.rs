@@ -86,7 +86,7 @@ impl<A, M: Memory> Engine<A, M> {
         self.stats.stream_octets += u64::from(len);
         (live.pending[to], live.pinned) = (true, !fits);
         if !live.in_pending_list {
-            self.enqueue(id);
+            self.enqueue_awake(id);
         }
         if fits && self.config.retention == Retention::Unread && self.flows.is_crowded() {
             let _ = self.to_settle.push(id); // after the burst it may hold nothing any more

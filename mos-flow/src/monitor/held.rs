@@ -5,7 +5,7 @@ use super::lent::Lent;
 use crate::buffers::Record;
 use crate::flow::Flow;
 use crate::memory::Memory;
-use crate::socket::SocketError;
+use crate::socket::{Socket, SocketError};
 use ringbuf_core::window::{Next, Window};
 use ringbuf_core::{Offset, Range};
 use tcp_reasm::{Conn, Side, State, Stream};
@@ -74,10 +74,17 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     /// taken them.
     #[inline]
     pub(super) fn held(&self, side: Side) -> Result<Held<'_, M>, SocketError> {
+        self.held_for(self.engine.sockets.get(self.socket)?, side)
+    }
+
+    /// The same for who has found this socket already.
+    #[inline]
+    pub(super) fn held_for(&self, socket: &Socket, side: Side) -> Result<Held<'_, M>, SocketError> {
         if let Some(lent) = self.lent(side)? {
             return Ok(Held::Lent(lent));
         }
-        let flow = self.flow()?;
+        let flow = socket.flow().ok_or(SocketError::WrongKind)?;
+        let flow = self.engine.flows.at(flow).ok_or(SocketError::NoSocket)?;
         let Some(live) = self.engine.flows.live_of(flow) else {
             return Ok(Held::Gone(self.stream(side)?.next()));
         };

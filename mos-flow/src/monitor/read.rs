@@ -12,7 +12,8 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     /// What this socket's cursor will find on `side`.
     #[inline]
     pub(super) fn next_for_cursor(&self, side: Side) -> Result<Next, SocketError> {
-        Ok(self.held(side)?.next_for(self.cursor(side)?))
+        let socket = self.engine.sockets.get(self.socket)?;
+        Ok(self.held_for(socket, side)?.next_for(socket.cursor(side)))
     }
 
     /// The offset up to which this socket has read the stream that `side` receives.
@@ -26,8 +27,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     #[inline]
     fn set_cursor(&mut self, side: Side, cursor: Offset) -> Result<(), SocketError> {
         let socket = self.engine.sockets.get_mut(self.socket)?;
+        let first = socket.cursor(side) == Offset::ZERO;
         socket.set_cursor(side, cursor);
-        let flow = socket.flow().and_then(|index| self.engine.flows.id_at(index));
+        let flow = socket.flow().filter(|_| first).and_then(|index| self.engine.flows.id_at(index));
         if let Some(flow) = flow.and_then(|id| self.engine.flows.get_mut(id)) {
             flow.set(Mark::Read, true);
         }
@@ -54,8 +56,9 @@ impl<A, M: Memory> Monitor<'_, A, M> {
     /// # Errors
     /// As there.
     pub fn peek_with(&mut self, side: Side, most: usize, f: impl FnMut(&[u8])) -> Result<Peek, SocketError> {
-        let held = self.held(side)?;
-        let range = match held.next_for(self.cursor(side)?) {
+        let socket = self.engine.sockets.get(self.socket)?;
+        let held = self.held_for(socket, side)?;
+        let range = match held.next_for(socket.cursor(side)) {
             Next::Data(range) => {
                 Range { end: range.end.min(range.start.saturating_add(most as u64)), ..range }
             }
@@ -109,11 +112,12 @@ impl<A, M: Memory> Monitor<'_, A, M> {
         limit: Offset,
         mut f: impl FnMut(Range, &[u8]),
     ) -> Result<(), SocketError> {
-        let before = self.cursor(side)?;
+        let socket = self.engine.sockets.get(self.socket)?;
+        let before = socket.cursor(side);
         if before >= limit {
             return Ok(());
         }
-        let (held, mut cursor) = (self.held(side)?, before);
+        let (held, mut cursor) = (self.held_for(socket, side)?, before);
         while cursor < limit {
             match held.next_for(cursor) {
                 Next::Data(range) => {
