@@ -73,8 +73,15 @@ impl<A, M: Memory> Engine<A, M> {
         if octets.is_empty() || octets.len() != len as usize || self.buffers.is_short_for(len) {
             return None;
         }
-        let ring = self.flows.live(id)?.rings[to].unwrap_or_else(|| self.find_ring(id, to));
-        let live = self.flows.live_mut(id)?;
+        let mut live = self.flows.live_mut(id)?;
+        let ring = match live.rings[to] {
+            Some(ring) => ring,
+            None => {
+                let ring = self.find_ring(id, to);
+                live = self.flows.live_mut(id)?;
+                ring
+            }
+        };
         if live.buffers[to].is_none() {
             live.buffers[to] = self.buffers.open(id, to)?;
         }
@@ -82,13 +89,12 @@ impl<A, M: Memory> Engine<A, M> {
             return None;
         }
         let lost = too_old(live.conn.stream(to).window().run(), ring);
-        let fits = lost.is_empty();
         self.stats.stream_octets += u64::from(len);
-        (live.pending[to], live.pinned) = (true, !fits);
+        (live.pending[to], live.pinned) = (true, false); // what is in the list does not go to rest
         if !live.in_pending_list {
             self.enqueue_awake(id);
         }
-        if fits && self.config.retention == Retention::Unread && self.flows.is_crowded() {
+        if self.config.retention == Retention::Unread && self.flows.is_crowded() {
             let _ = self.to_settle.push(id); // after the burst it may hold nothing any more
         }
         Some(lost)

@@ -19,7 +19,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
     }
 
-    /// The same for octets that were found to be too old.
+    /// The same for octets that were found to be too old. Returns whether somebody was told.
     pub(super) fn push_out(
         &mut self,
         id: Id,
@@ -27,15 +27,17 @@ impl<A, M: Memory> Engine<A, M> {
         mut lost: Range,
         view: Option<PacketRef<'_>>,
         app: &mut A,
-    ) {
-        if self.warn_of_loss(id, to, lost, view, app) {
-            let Some(still) = self.too_old(id, to) else { return };
+    ) -> bool {
+        let told = self.warn_of_loss(id, to, lost, view, app);
+        if told {
+            let Some(still) = self.too_old(id, to) else { return true };
             lost.end = lost.end.min(still.end); // nobody was warned of more
             self.count_overrun(id, to, lost);
         }
         if let Some(live) = self.flows.live_mut(id) {
             self.buffers.release(live.buffers[to], &mut live.conn, to, lost.end);
         }
+        told
     }
 
     /// Tells whoever has not read octets that are about to go. Returns whether there was somebody.

@@ -138,7 +138,8 @@ impl<A, M: Memory> Engine<A, M> {
             self.stats.events[Event::PacketIn] += 1;
             match self.keep_in_step(id, to, segment) {
                 Some(lost) if lost.is_empty() => return true,
-                Some(lost) => self.push_out(id, to, lost, Some(passage.view), app),
+                Some(lost) if !self.push_out(id, to, lost, Some(passage.view), app) => return true,
+                Some(_) => {}
                 None => self.store_in_step(id, to, segment, passage.view, app),
             }
         } else if let Some(live) = self.flows.live(id) {
