@@ -123,6 +123,25 @@ fn what_finds_no_place_before_a_gap_goes_with_it_and_is_told() {
 }
 
 #[test]
+fn without_a_place_for_ranges_an_acknowledged_hole_is_given_up_for_what_comes_behind_it() {
+    let strictness = crate::Strictness::Lossy;
+    let mut w = World::new(Config { max_ranges: Some(0), strictness, ..small() });
+    w.on(Event::NewData, Hook::None, read).on(Event::Error, Hook::None, note);
+    let mut x = exchange();
+    w.send(&x.handshake());
+    w.send(&[x.data(Side::Client, b"slow")]);
+    let _hole = x.data(Side::Client, b"hole");
+    w.send(&[x.ack(Side::Server)]);
+    assert!(w.take().is_empty());
+    w.send(&[x.data(Side::Client, b"more")]);
+    let gap = "error none server ESTABLISHED/ESTABLISHED Gap([4, 8))";
+    assert_eq!(
+        (w.take(), text(&w.log.streams.server)),
+        (vec![gap.into(), "lost [4, 8)".into()], "slowmore".into())
+    );
+}
+
+#[test]
 fn patience_is_exact_and_belongs_to_one_hole() {
     let patience = Patience { octets: 1000, time: Duration::from_secs(2) };
     let gaps = |octets: usize, wait: u64| {
