@@ -281,9 +281,9 @@ impl Conn {
         if cfg!(debug_assertions) {
             self.check_steady();
             // They look whether the short ways lead to the same place.
-            let _ = PlainSegment::of(segment).is_some_and(|plain| { *self }.step(from, &plain));
-            let _ = { *self }.sent_plain(from, segment);
-            let _ = { *self }.turn(from, segment);
+            let plain = PlainSegment::of(segment);
+            let in_step = plain.is_some_and(|plain| { *self }.step(from, &plain));
+            let _ = in_step || { *self }.sent_plain(from, segment) || { *self }.turn(from, segment);
         }
         check::judge(self, from, segment)
     }

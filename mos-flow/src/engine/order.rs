@@ -4,7 +4,6 @@
 use super::raise::Raise;
 use super::{Engine, Passage};
 use crate::event::{Event, EventSet, Hook};
-use crate::flow::Mark;
 use crate::memory::Memory;
 use crate::packet::Verdict;
 use crate::slab::Id;
@@ -42,13 +41,13 @@ impl<A, M: Memory> Engine<A, M> {
         } else {
             self.pass_plain(id, from, passage, app);
         }
-        self.after_plain(id, from, app);
+        self.after_step(id, from, app);
         true
     }
 
     /// Follows a plain segment that nobody is shown and of which nothing is kept.
     #[inline]
-    fn pass_unseen(&mut self, id: Id, from: Side, segment: &Segment<'_>) -> bool {
+    pub(super) fn pass_unseen(&mut self, id: Id, from: Side, segment: &Segment<'_>) -> bool {
         let passed = self.flows.pass_without_octets(id, from, segment, self.clock.running());
         let Some(fresh) = passed else { return false };
         self.count_step();
@@ -129,16 +128,6 @@ impl<A, M: Memory> Engine<A, M> {
         } else {
             Place::Free
         }
-    }
-
-    /// As `after_segment`: only what handlers did can have changed more than octets.
-    fn after_plain(&mut self, id: Id, from: Side, app: &mut A) {
-        let Some((flow, live)) = self.flows.both_mut(id) else { return };
-        if flow.is(Mark::Stopped) || live.reset {
-            return self.after_segment(id, from, false, app);
-        }
-        live.pinned = false;
-        self.settle_later(id);
     }
 }
 

@@ -30,7 +30,9 @@ impl<A, M: Memory> Engine<A, M> {
             if flow.is_shown(from, segment) {
                 return self.show_plain(frame, (id, from), lookup, segment, app);
             }
-            if self.step_unseen(id, from, segment) {
+            if self.step_unseen(id, from, segment)
+                || self.pass_unseen(id, from, &segment.with_payload_of(&[]))
+            {
                 return Verdict::Forward;
             }
         }
@@ -152,7 +154,7 @@ impl<A, M: Memory> Engine<A, M> {
 
     /// As `after_segment`: only what handlers did can have changed more than octets. At rest it is as it was.
     #[inline]
-    fn after_step(&mut self, id: Id, from: Side, app: &mut A) {
+    pub(super) fn after_step(&mut self, id: Id, from: Side, app: &mut A) {
         let Some((flow, live)) = self.flows.both_mut(id) else { return };
         if flow.is(Mark::Stopped) || live.reset {
             return self.after_segment(id, from, false, app);
