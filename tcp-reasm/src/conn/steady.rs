@@ -4,7 +4,7 @@
 //!
 //! It changes nothing in what comes out: the models, the running kernel and the captures go through it, too.
 
-use super::Conn;
+use super::{Conn, Reset};
 use super::check;
 use crate::plain::{PlainSegment, is_plain};
 use crate::report::{Report, Sent, Verdict};
@@ -126,7 +126,8 @@ impl Conn {
     pub(super) fn note_steady(&mut self) {
         let Sides { client, server } = &mut self.sides;
         // Asked first for what tells in a handshake, or when an end closes.
-        let open = client.is_steady() && server.is_steady() && !self.syn_data && !self.other_offer.seen();
+        let decided = self.reset == Reset::No && !self.syn_data && !self.other_offer.seen();
+        let open = client.is_steady() && server.is_steady() && decided;
         let steady = match open {
             false => Steady::No,
             true if client.has_timestamps(server) => Steady::WithTimestamps,
