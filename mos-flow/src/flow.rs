@@ -10,6 +10,10 @@
 //! 1. A flow is at rest, or it has exactly one live record, which names it.
 //! 2. A flow in the list of those with something to do after the burst is awake.
 
+mod short;
+
+pub(crate) use short::Turn;
+
 use crate::event::{EventSet, Hook};
 use crate::key::FlowKey;
 use crate::memory::Memory;
@@ -20,34 +24,8 @@ use crate::time::Instant;
 use core::fmt;
 use ringbuf_core::window::Window;
 use ringbuf_core::{Offset, hint};
-use tcp_reasm::{Conn, NO_BUFFER, PackedConn, PlainSegment, Segment, Side, Sides, State, Timers};
+use tcp_reasm::{Conn, PackedConn, Side, Sides, State, Timers};
 use zerocopy::byteorder::native_endian::U64;
-
-/// The states of both ends before a segment by which a connection begins or ends, and after it.
-#[derive(Clone, Copy)]
-pub(crate) struct Turn {
-    before: Sides<State>,
-    after: Sides<State>,
-}
-
-impl Turn {
-    /// Whether a side comes to another state.
-    pub(crate) fn moves(&self, side: Side) -> bool {
-        self.before[side] != self.after[side]
-    }
-
-    pub(crate) fn was_embryonic(&self) -> bool {
-        self.before.client.is_embryonic() || self.before.server.is_embryonic()
-    }
-
-    pub(crate) fn is_embryonic(&self) -> bool {
-        self.after.client.is_embryonic() || self.after.server.is_embryonic()
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.after.client.is_over() && self.after.server.is_over()
-    }
-}
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -286,11 +264,6 @@ impl Live {
         self.shifts.is_none() && !self.reset && !self.timers.has_holes()
     }
 
-    /// Somebody is to be told something of its streams, or waits for it.
-    fn has_to_tell(&self) -> bool {
-        self.in_pending_list || self.waits != NONE
-    }
-
     /// Nothing of it needs the long record, whatever may be said of the connection.
     fn is_free(&self) -> bool {
         let holds = self.buffers.client != Id::NONE || self.buffers.server != Id::NONE || self.waits != NONE;
@@ -507,95 +480,6 @@ impl<M: Memory> Flows<M> {
         let Ok(live) = self.live.insert(live) else { return false };
         flow.live = live.index();
         true
-    }
-
-    /// Follows a segment in step whose octets are not kept. Returns where they begin; `None` when it was no such segment.
-    #[inline]
-    pub(crate) fn step_without_octets(
-        &mut self,
-        id: Id,
-        from: Side,
-        segment: &PlainSegment,
-        now: Instant,
-    ) -> Option<Offset> {
-        let (to, flow) = (!from, self.flows.get_mut(id)?);
-        let Some(live) = self.live.at_mut(flow.live) else {
-            let rest = flow.rest.as_mut()?;
-            let start = rest.next(to);
-            let taken = rest.step(from, segment);
-            if taken {
-                flow.last = now.0.into();
-            }
-            return taken.then_some(start);
-        };
-        let kept = segment.payload_len > 0 && !live.buffers[to].is_none();
-        let start = live.conn.stream(to).next();
-        if kept || !live.is_in_step() || !live.conn.step(from, segment) {
-            return None;
-        }
-        live.conn.pass_in_step(to, segment.payload_len);
-        live.timers.on_segment(now);
-        Some(start)
-    }
-
-    /// Follows a plain segment that comes in any order (see [`Conn::sent_plain`]) and brings nothing that is kept or to be told.
-    /// Returns how many octets are in order now that were not; `None` when it was no such segment.
-    #[inline]
-    pub(crate) fn pass_without_octets(
-        &mut self,
-        id: Id,
-        from: Side,
-        segment: &Segment<'_>,
-        now: Instant,
-    ) -> Option<u64> {
-        let (to, flow) = (!from, self.flows.get(id)?);
-        let live = self.live.at_mut(flow.live)?;
-        let keeps = |side: Side| flow.is_buffered(side) || !live.buffers[side].is_none();
-        let (into, back) = (live.conn.stream(to), live.conn.stream(from));
-        let brings = segment.payload_len > 0;
-        let told = brings && (keeps(to) || into.position(segment.seq) < into.next().0.cast_signed());
-        // Without octets to keep nobody waits for those that the receiver acknowledged.
-        let skips = back.position(segment.ack) > back.next().0.cast_signed();
-        if told || !live.is_in_step() || skips && (keeps(from) || live.has_to_tell()) {
-            return None;
-        }
-        if !live.conn.sent_plain(from, segment) {
-            return None;
-        }
-        let fresh = live.conn.received_plain(to, segment, NO_BUFFER).data.fresh;
-        if skips {
-            let _ = live.conn.skip(from, NO_BUFFER);
-        }
-        live.timers.on_segment(now);
-        Some(fresh)
-    }
-
-    /// Follows a segment that is a turn. At rest the connection rests on.
-    #[inline]
-    pub(crate) fn turn(&mut self, id: Id, from: Side, segment: &Segment<'_>, now: Instant) -> Option<Turn> {
-        let flow = self.flows.get_mut(id)?;
-        let (before, after);
-        if let Some(live) = self.live.at_mut(flow.live) {
-            before = live.conn.states();
-            if !live.is_in_step() || !live.conn.turn(from, segment) {
-                return None;
-            }
-            live.timers.on_segment(now);
-            after = live.conn.states();
-        } else {
-            let rest = flow.rest.as_mut()?;
-            before = rest.states();
-            if !rest.turn(from, segment, &self.window) {
-                return None;
-            }
-            after = rest.states();
-            flow.last = now.0.into();
-        }
-        flow.set(Mark::Announced, true);
-        if from == Side::Server {
-            flow.set(Mark::Answered, true);
-        }
-        Some(Turn { before, after })
     }
 
     /// The live record of a connection that can take a segment in step.

@@ -4,8 +4,8 @@
 //!
 //! It changes nothing in what comes out: the models, the running kernel and the captures go through it, too.
 
-use super::{Conn, Reset};
 use super::check;
+use super::{Conn, Reset};
 use crate::plain::{PlainSegment, is_plain};
 use crate::report::{Report, Sent, Verdict};
 use crate::segment::Segment;
