@@ -133,18 +133,6 @@ impl<M: Memory> Buffers<M> {
         }
     }
 
-    /// Whether octets of any stream are held.
-    #[inline]
-    pub(crate) fn hold_any(&self) -> bool {
-        !self.streams.is_empty()
-    }
-
-    /// Where octets of a stream will lie, up to the end of a chunk; empty when there is no chunk yet.
-    #[inline]
-    pub(crate) fn place(&self, id: Id, range: Range) -> &[u8] {
-        self.streams.get(id).map_or(&[], |b| b.chunks.piece(&self.pool, range))
-    }
-
     /// Chunks in use, and chunks there are.
     pub(crate) fn chunks(&self) -> (u32, u32) {
         (self.pool.used(), self.pool.capacity())

@@ -25,19 +25,7 @@ fn prefetch_address(address: *const u8) {
 /// Asks for every cache line that `value` lies in.
 #[inline(always)]
 pub fn prefetch_all<T>(value: &T) {
-    prefetch_lines(core::ptr::from_ref(value).cast(), size_of::<T>());
-}
-
-/// Asks for every cache line that `octets` lie in.
-#[inline]
-pub fn prefetch_octets(octets: &[u8]) {
-    if !octets.is_empty() {
-        prefetch_lines(octets.as_ptr(), octets.len());
-    }
-}
-
-#[inline(always)]
-fn prefetch_lines(start: *const u8, len: usize) {
+    let (start, len) = (core::ptr::from_ref(value).cast::<u8>(), size_of::<T>());
     for line in 0..len.div_ceil(64) {
         prefetch_address(start.wrapping_add(64 * line));
     }
@@ -52,8 +40,6 @@ mod tests {
         let lines = [7_u8; 200];
         super::prefetch(&lines);
         super::prefetch_all(&lines);
-        super::prefetch_octets(&lines[3..]);
-        super::prefetch_octets(&[]);
         assert_eq!(lines, [7; 200]);
     }
 }

@@ -11,9 +11,6 @@ use crate::wire::{LinkType, Packet, plain};
 use ringbuf_core::hint;
 use tcp_reasm::PlainSegment;
 
-/// How many frames ahead octets are asked for that will be copied: as many as the nearest cache has room for.
-const AHEAD: usize = 2;
-
 /// What the first pass over a burst finds out about a frame: little, because there is one for each frame.
 pub(super) struct Look {
     pub(super) lookup: Lookup,
@@ -84,14 +81,8 @@ impl<A, M: Memory> Engine<A, M> {
         if self.buffers.are_far_apart() {
             looks.iter().for_each(|look| self.prefetch_stream(&look.lookup));
         }
-        let keeps = self.buffers.hold_any();
-        for (i, look) in looks.iter().enumerate() {
-            if keeps && let (Some(frame), Some(ahead)) = (frames.get(i + AHEAD), looks.get(i + AHEAD)) {
-                self.prefetch_octets(frame, ahead);
-            }
-            if let Some(frame) = frames.get_mut(i) {
-                self.process_in_time(frame, look, &packets, app);
-            }
+        for (frame, look) in frames.iter_mut().zip(&looks) {
+            self.process_in_time(frame, look, &packets, app);
         }
     }
 

@@ -1,24 +1,18 @@
 //! The octets of a connection's streams: stored, pushed out, released.
 
 use super::ring::too_old;
-use super::{Engine, Look, Lookup, Seen};
+use super::{Engine, Lookup};
 use crate::buffers::MAX_RANGES;
 use crate::config::Retention;
 use crate::context::Trouble;
-use crate::event::{Event, Hook};
 use crate::memory::Memory;
-use crate::packet::{Frame, PacketRef};
+use crate::packet::PacketRef;
 use crate::shift::ShiftMap;
 use crate::slab::Id;
 use ringbuf_core::store::Flat;
 use ringbuf_core::window::Refusal;
-use ringbuf_core::{FragList, Offset, Range, hint};
+use ringbuf_core::{FragList, Offset, Range};
 use tcp_reasm::{Arrival, NO_BUFFER, Report, Segment, Side};
-
-/// Octets of a segment that are worth asking for.
-const MANY: u32 = 256;
-/// What was asked for of each frame before.
-const FETCHED: usize = 128;
 
 /// Streams that are asked for octets when memory is short, for one segment.
 const VICTIMS: usize = 8;
@@ -31,27 +25,6 @@ impl<A, M: Memory> Engine<A, M> {
         self.sockets.prefetch(flow.first_socket);
         if let Some(live) = self.flows.live_of(flow) {
             self.buffers.prefetch(live.buffers[!flow.sender(lookup.ascending)]);
-        }
-    }
-
-    /// Asks for the octets that a packet brings, and for the place to which they go, if they are many and will be kept.
-    #[inline]
-    pub(super) fn prefetch_octets(&self, frame: &Frame<'_>, look: &Look) {
-        let Seen::Plain(segment) = &look.seen else { return };
-        if segment.payload_len < MANY {
-            return;
-        }
-        let Some(flow) = self.flows.at(look.lookup.candidate) else { return };
-        let to = !flow.sender(look.lookup.ascending);
-        let lent = self.config.retention == Retention::Unread
-            && flow.interest[Hook::Receiver as usize].has(Event::NewData);
-        if lent || !flow.is_buffered(to) {
-            return;
-        }
-        hint::prefetch_octets(frame.data.get(FETCHED..).unwrap_or_default());
-        if let Some(live) = self.flows.live_of(flow) {
-            let place = Range::at(live.conn.stream(to).next(), segment.payload_len.into());
-            hint::prefetch_octets(self.buffers.place(live.buffers[to], place));
         }
     }
 
