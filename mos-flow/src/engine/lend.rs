@@ -149,10 +149,14 @@ impl<A, M: Memory> Engine<A, M> {
             self.raise_trouble(id, to, Trouble::NoMemory { octets }, Some(passage.view), app);
         }
     }
+
     /// Returns whether there was room.
     fn hold(&mut self, id: Id, to: Side, octets: &[u8], passage: &Passage<'_, M>, app: &mut A) -> bool {
         if !self.wake(id) {
             return false;
+        }
+        if let Some(live) = self.flows.live_mut(id) {
+            live.pinned = true; // its other stream may have to give way, and it must not go to rest with that
         }
         self.open_buffer(id, to, passage.segment, app);
         let Some((flow, live)) = self.flows.both_mut(id) else { return false };

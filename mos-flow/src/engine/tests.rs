@@ -11,6 +11,7 @@ mod packets;
 mod rest;
 mod rules;
 mod send;
+mod short;
 mod streams;
 
 mod sockets;
