@@ -240,6 +240,12 @@ impl<M: Memory> Buffers<M> {
         self.streams.get(id).is_some_and(|b| !b.ranges.is_none())
     }
 
+    /// Whether there is a record for the ranges of one more stream.
+    #[inline]
+    pub(crate) fn may_have_ranges(&self) -> bool {
+        !self.ranges.is_full()
+    }
+
     /// The ranges of a stream that holds octets.
     #[inline]
     pub(crate) fn frags(&self, id: Id) -> Option<&FragList<MAX_RANGES>> {

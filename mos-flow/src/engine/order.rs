@@ -125,8 +125,10 @@ impl<A, M: Memory> Engine<A, M> {
             Place::Taken
         } else if range.start == stream.next() && stream.acked() <= stream.next() {
             Place::Next
-        } else {
+        } else if frags.is_some() || self.buffers.may_have_ranges() {
             Place::Free
+        } else {
+            Place::Taken
         }
     }
 }
