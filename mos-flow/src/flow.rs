@@ -208,6 +208,12 @@ impl Flow {
         self.rest.is_some_and(|rest| rest.is_embryonic())
     }
 
+    /// Whether it rests although octets are missing: the packet that said so was dropped on its way.
+    pub(crate) fn rests_with_gap(&self) -> bool {
+        let rest = self.rest.filter(|_| !self.is_awake());
+        rest.is_some_and(|rest| Side::BOTH.into_iter().any(|side| rest.may_have_gap(side)))
+    }
+
     /// When its last packet came, in running time, while it is at rest.
     fn last(&self) -> Instant {
         Instant(self.last.get())

@@ -58,7 +58,8 @@ struct PackedSpace {
     flags: u8,
 }
 
-/// Of [`PackedSpace::flags`]; the first is one of those that are gathered.
+/// Of [`PackedSpace::flags`]; the first two are of those that are gathered.
+const PLACED: u8 = 1;
 const HAS_ACKED: u8 = 8;
 const HAS_SENT: u8 = 16;
 const HAS_FIN: u8 = 32;
@@ -199,6 +200,15 @@ impl PackedConn {
         (receiver.next, receiver.next_high) = (next as u32, (next >> 32) as u16);
         receiver.ts_recent = there.ts_recent;
         true
+    }
+
+    /// As [`Conn::may_have_gap`].
+    pub fn may_have_gap(&self, side: Side) -> bool {
+        let (space, peer) = (&self.sides[side], &self.sides[!side]);
+        let (missing, has_fin) = (space.acked, peer.flags & HAS_FIN != 0);
+        let waits = if space.flags & HAS_ACKED == 0 { space.shift & EARLY != 0 } else { missing > 0 };
+        let fin_alone = has_fin && missing == 1 && peer.snd_nxt - 1 == space.next().seq(space.base);
+        space.flags & PLACED != 0 && waits && !fin_alone
     }
 
     /// As [`Conn::turn`]. Returns whether the segment was a turn, and the connection has a short form with it: else nothing

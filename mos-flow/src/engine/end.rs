@@ -30,7 +30,7 @@ impl<A, M: Memory> Engine<A, M> {
         }
         // Who is told may look at it. Without a live record to be had, what is at rest has no octets to tell of.
         let told = EventSet::of(Event::ConnEnd) | EventSet::of(Event::StateChange);
-        let asked = flow.asks(Hook::Receiver, told) || flow.asks(Hook::Sender, told);
+        let asked = flow.asks(Hook::Receiver, told) || flow.asks(Hook::Sender, told) || flow.rests_with_gap();
         if (flow.is_awake() || asked && self.wake(id))
             && let Some(live) = self.flows.live_mut(id)
         {

@@ -83,6 +83,24 @@ fn the_furthest_that_has_a_place() {
     assert!(has_short_form(&conn));
 }
 
+#[test]
+fn what_is_missing_is_known_at_rest() {
+    for (acknowledged, has_fin, missing) in
+        [(0, false, false), (1, false, true), (1, true, false), (2, true, true)]
+    {
+        let mut conn = talking();
+        let Sides { client, server } = &mut conn.sides;
+        let next = server.stream.next();
+        server.stream.acked = next.saturating_add(acknowledged);
+        client.snd_nxt = next.seq(server.stream.base) + u32::from(has_fin);
+        client.set_fin(has_fin.then_some(client.snd_nxt - 1));
+        let short = PackedConn::pack(&conn, &WINDOW).unwrap();
+        let both = [short.may_have_gap(Side::Server), conn.may_have_gap(Side::Server)];
+        assert_eq!(both, [missing; 2], "{acknowledged} acknowledged beyond, a FIN: {has_fin}");
+        assert!(!short.may_have_gap(Side::Client));
+    }
+}
+
 /// A new variant does not compile here, and then finds its place in the tables.
 #[test]
 fn tables_are_in_the_order_of_their_numbers() {
@@ -133,7 +151,7 @@ prop_compose! {
         urgent_policy in select(&POLICIES[..]),
     ) -> Stream {
         let [placed, midstream, guessed, has_acked] = known;
-        let acked = Offset(next.wrapping_add_signed(behind.into()));
+        let acked = Offset(next.saturating_add_signed(behind.into()));
         let (base, widest) = (SeqNum(base), u32::from(mantissa) << scale);
         let window = WINDOW.restarted_at(Offset(next));
         Stream {
@@ -175,6 +193,9 @@ proptest! {
     fn whatever_has_a_place_comes_out_as_it_went_in(conn in a_connection()) {
         prop_assert!(has_short_form(&conn), "everything in it has its place");
         let (mut long, mut short) = (conn, PackedConn::pack(&conn, &WINDOW).unwrap());
+        for side in Side::BOTH {
+            prop_assert_eq!(long.may_have_gap(side), short.may_have_gap(side));
+        }
         prop_assert_eq!(long.expire(), short.expire());
         prop_assert_eq!(short.unpack(&WINDOW), long);
     }

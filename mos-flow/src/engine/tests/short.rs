@@ -19,6 +19,27 @@ fn what_comes_first_and_behind_a_hole_is_kept_without_a_place_for_ranges() {
     );
 }
 
+/// Nobody is told at the receiver's hook of the packet that says what was lost: a handler drops it at the sender's.
+#[test]
+fn a_hole_is_told_at_the_end_also_of_a_connection_that_rests() {
+    for at_ease in [64, 0] {
+        let mut w = World::new(Config { at_ease, strictness: crate::Strictness::Lossy, ..small() });
+        w.on(Event::Error, Hook::None, note).on(Event::PacketIn, Hook::Sender, |ctx| {
+            if !ctx.app().ends.is_empty() {
+                ctx.drop_packet();
+            }
+        });
+        let mut x = exchange();
+        w.send(&x.handshake());
+        let _hole = x.data(Side::Client, b"hole");
+        w.log.ends.push(None);
+        w.send(&[x.ack(Side::Server)]);
+        assert!(w.take().is_empty());
+        w.engine.shutdown(&mut w.log);
+        assert_eq!((w.take().len(), w.engine.stats().gap_octets), (1, 4), "{at_ease}");
+    }
+}
+
 /// What a reader leaves of a segment is kept at the cost of what it has left of the other stream.
 #[test]
 fn a_stream_gives_way_to_the_other_one_of_its_connection() {
