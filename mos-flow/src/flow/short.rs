@@ -87,9 +87,9 @@ impl<M: Memory> Flows<M> {
         let (into, back) = (live.conn.stream(to), live.conn.stream(from));
         let brings = segment.payload_len > 0;
         let told = brings && (keeps(to) || into.position(segment.seq) < into.next().0.cast_signed());
-        // Without octets to keep nobody waits for those that the receiver acknowledged.
-        let skips = back.position(segment.ack) > back.next().0.cast_signed();
-        if told || !live.is_in_step() || skips && (keeps(from) || live.has_to_tell()) {
+        // Without octets to keep nobody waits for those that the receiver acknowledged, perhaps with a packet that was dropped.
+        let skips = back.position(segment.ack) > back.next().0.cast_signed() || back.may_have_gap();
+        if told || into.may_have_gap() || !live.is_in_step() || skips && (keeps(from) || live.has_to_tell()) {
             return None;
         }
         if !live.conn.sent_plain(from, segment) {

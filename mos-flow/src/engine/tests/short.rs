@@ -40,6 +40,35 @@ fn a_hole_is_told_at_the_end_also_of_a_connection_that_rests() {
     }
 }
 
+/// A raw socket drops the packet that says what was lost, but not the next one that says it.
+#[test]
+fn a_hole_of_which_a_dropped_packet_told_is_told_with_the_next_packet() {
+    let patience = Patience { octets: 0, time: Duration::ZERO };
+    let mut w = World::new(Config {
+        timeouts: Timeouts { patience, ..Timeouts::default() },
+        strictness: crate::Strictness::Lossy,
+        ..small()
+    });
+    w.on(Event::Error, Hook::None, note);
+    let raw = w.engine.open(SocketKind::Raw).unwrap();
+    let drop: Handler<Log> = |ctx| {
+        if !ctx.app().ends.is_empty() {
+            ctx.drop_packet();
+        }
+    };
+    w.engine.register(raw, Event::PacketIn, Hook::None, drop, 0).unwrap();
+    let mut x = exchange();
+    w.send(&x.handshake());
+    let _hole = x.data(Side::Client, b"hole");
+    w.log.ends.push(None);
+    w.send(&[x.ack(Side::Server)]);
+    w.log.ends.clear();
+    assert!(w.take().is_empty());
+    let (seq, ack) = (x.seq(Side::Server), x.seq(Side::Client).wrapping_sub(4));
+    w.send(&[x.segment_at(Side::Server, seq, ack, Flags::ACK, &[])]);
+    assert_eq!(w.take().len(), 1);
+}
+
 /// What a reader leaves of a segment is kept at the cost of what it has left of the other stream.
 #[test]
 fn a_stream_gives_way_to_the_other_one_of_its_connection() {
