@@ -1,10 +1,11 @@
 //! The records of connections: a short one for each, and a long one for those that are not at rest.
 //!
-//! Of ten million connections nearly all are silent at any moment, and hold no octets. Such a connection is *at rest*: all
-//! of it is in its [`Flow`], the state of both ends in the short form of [`PackedConn`]. When a segment comes it *wakes*: it
-//! gets a [`Live`] record with its [`Conn`] in full. After the burst it goes to rest again if it can, and if there are more
-//! live records than a cache holds; so few connections stay awake, and many cost little. When there is no live record left,
-//! others that can are put to rest first.
+//! Of ten million connections nearly all are silent at any moment, and hold no octets. Such a connection is *at rest*:
+//! all of it is in its [`Flow`], the state of both ends in the short form of [`PackedConn`], which most segments leave as
+//! short as it is. When more comes of it, or octets are to be kept, it *wakes*: it gets a [`Live`] record with its
+//! [`Conn`] in full. After the burst it goes to rest again if it can, and if there are more live records than a cache
+//! holds; so few connections stay awake, and many cost little. When there is no live record left, others that can are put
+//! to rest first.
 //!
 //! # Invariants
 //! 1. A flow is at rest, or it has exactly one live record, which names it.
