@@ -66,7 +66,7 @@
 //! | limit | told by |
 //! |---|---|
 //! | `max_flows`, `max_embryonic` | [`Stats::evicted_embryonic`], [`Stats::evicted_idle`]; [`DropReason::TableFull`] and an orphan when nothing gives way |
-//! | `max_awake` | [`DropReason::AwakeFull`] and an orphan |
+//! | `max_awake` | [`DropReason::AwakeFull`] and an orphan; [`Trouble::NoMemory`](crate::Trouble) for lent octets that a reader leaves |
 //! | `max_sockets` | [`DropReason::SocketsFull`] and an orphan when nothing gives way; [`SocketError::Full`] from [`Engine::open`] |
 //! | `max_monitors`, `max_steps`, `max_waits` | [`SocketError::Full`] |
 //! | `max_events` | [`EventError::Full`](crate::EventError); [`EventError::TooDeep`](crate::EventError) below [`MAX_DEPTH`](crate::event::MAX_DEPTH) |
