@@ -192,6 +192,16 @@ impl Flow {
         self.is(Mark::buffered(side))
     }
 
+    /// Whether its handshake has come further with a segment, or its mark does not say yet how far it is.
+    pub(crate) fn progresses(&self, was_embryonic: bool, embryonic: bool) -> bool {
+        embryonic != was_embryonic || self.counts_as_embryonic(embryonic) != self.is(Mark::Embryonic)
+    }
+
+    /// Whether it counts among the handshakes: it is in one, or its server was not heard.
+    pub(crate) fn counts_as_embryonic(&self, embryonic: bool) -> bool {
+        embryonic || !self.is(Mark::Answered)
+    }
+
     /// Whether some socket has, or had, a handler for one of `events` at a hook.
     #[inline]
     pub(crate) fn asks(&self, hook: Hook, events: EventSet) -> bool {

@@ -137,7 +137,7 @@ impl<A, M: Memory> Engine<A, M> {
     /// Counts a connection as a handshake, or no longer, as its ends and what was heard have it, and times it so.
     pub(super) fn note_progress(&mut self, id: Id, was_embryonic: bool, embryonic: bool) {
         let Some(flow) = self.flows.get_mut(id) else { return };
-        let (counted, counts) = (flow.is(Mark::Embryonic), embryonic || !flow.is(Mark::Answered));
+        let (counted, counts) = (flow.is(Mark::Embryonic), flow.counts_as_embryonic(embryonic));
         flow.set(Mark::Embryonic, counts);
         self.embryonic = self.embryonic + usize::from(counts) - usize::from(counted);
         if embryonic == was_embryonic {

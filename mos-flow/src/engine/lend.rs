@@ -82,8 +82,8 @@ impl<A, M: Memory> Engine<A, M> {
         app: &mut A,
     ) -> bool {
         let (to, octets, now) = (!from, u64::from(plain.payload_len), self.clock.running());
-        let interest = self.flows.get(id).map(|flow| flow.interest[Hook::None as usize]);
-        let told_later = interest.is_some_and(|interest| interest.has(Event::NewData));
+        let Some(flow) = self.flows.get(id) else { return false };
+        let told_later = flow.asks(Hook::None, Event::NewData.into());
         if told_later && !self.wake(id) {
             return false;
         }

@@ -67,8 +67,8 @@ impl<A, M: Memory> Engine<A, M> {
         if !live.in_pending_list {
             self.enqueue_awake(id);
         }
-        if self.config.retention == Retention::Unread && self.flows.is_crowded() {
-            let _ = self.to_settle.push(id); // after the burst it may hold nothing any more
+        if self.config.retention == Retention::Unread {
+            self.settle_later(id); // after the burst it may hold nothing any more
         }
         Some(lost)
     }

@@ -25,7 +25,7 @@ impl<A, M: Memory> Engine<A, M> {
             return false;
         }
         let keeps = segment.payload_len > 0 && (flow.is_buffered(!from) || !live.buffers[!from].is_none());
-        let shown = keeps || flow.interest[Hook::Receiver as usize].has(Event::PacketIn);
+        let shown = keeps || flow.asks(Hook::Receiver, Event::PacketIn.into());
         if !shown && self.pass_unseen(id, from, segment) {
             return true;
         }
@@ -50,10 +50,7 @@ impl<A, M: Memory> Engine<A, M> {
     pub(super) fn pass_unseen(&mut self, id: Id, from: Side, segment: &Segment<'_>) -> bool {
         let passed = self.flows.pass_without_octets(id, from, segment, self.clock.running());
         let Some(fresh) = passed else { return false };
-        self.count_step();
-        self.stats.events[Event::PacketIn] += 1; // at the receiver's hook
-        self.stats.stream_octets += fresh;
-        self.settle_later(id);
+        self.end_unseen(id, fresh);
         true
     }
 
@@ -105,11 +102,10 @@ impl<A, M: Memory> Engine<A, M> {
         passage: &mut Passage<'_, M>,
         app: &mut A,
     ) {
-        let asked = self.flows.get(id).map_or(EventSet::NONE, |flow| flow.interest[Hook::Receiver as usize]);
-        if (asked & events).is_empty() {
-            self.count_events(events);
-        } else {
+        if self.flows.get(id).is_some_and(|flow| flow.asks(Hook::Receiver, events)) {
             self.raise(id, Raise::at(Hook::Receiver, !from, events), from, passage, app);
+        } else {
+            self.count_events(events);
         }
     }
 

@@ -95,7 +95,7 @@ impl<A, M: Memory> Engine<A, M> {
     ) -> Verdict {
         let mut verdict = Verdict::Forward;
         let Some(f) = self.flows.get(flow) else { return verdict };
-        if (f.interest[what.hook as usize] & what.events).is_empty() {
+        if !f.asks(what.hook, what.events) {
             return verdict;
         }
         let first = f.first_socket;

@@ -344,8 +344,7 @@ impl<A, M: Memory> Engine<A, M> {
         live.pinned = false;
         let (is_over, was_reset) = (live.conn.is_over(), live.reset);
         let embryonic = live.conn.is_embryonic();
-        let counts = embryonic || !flow.is(Mark::Answered);
-        let progress = embryonic != was_embryonic || counts != flow.is(Mark::Embryonic);
+        let progress = flow.progresses(was_embryonic, embryonic);
         if flow.is(Mark::Stopped) && self.forget_if_unwatched(id) {
             return;
         }

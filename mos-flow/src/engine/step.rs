@@ -83,11 +83,17 @@ impl<A, M: Memory> Engine<A, M> {
         if self.flows.step_without_octets(id, from, segment, self.clock.running()).is_none() {
             return false;
         }
+        self.end_unseen(id, segment.payload_len.into());
+        true
+    }
+
+    /// What a segment that nobody is shown counts for, with so many new octets of its stream.
+    #[inline]
+    pub(super) fn end_unseen(&mut self, id: Id, octets: u64) {
         self.count_step();
         self.stats.events[Event::PacketIn] += 1; // at the receiver's hook
-        self.stats.stream_octets += u64::from(segment.payload_len);
+        self.stats.stream_octets += octets;
         self.settle_later(id);
-        true
     }
 
     /// What a segment in step counts for, up to the sender's hook.
@@ -135,8 +141,8 @@ impl<A, M: Memory> Engine<A, M> {
         live.pinned = true;
         self.count_step();
         let Some(flow) = self.flows.get(id) else { return true };
-        let asked = flow.interest[Hook::Receiver as usize];
-        if (asked & (EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData))).is_empty() {
+        let events = EventSet::of(Event::PacketIn) | EventSet::of(Event::NewData);
+        if !flow.asks(Hook::Receiver, events) {
             self.stats.events[Event::PacketIn] += 1;
             match self.keep_in_step(id, to, segment) {
                 Some(lost) if lost.is_empty() => return true,
@@ -177,16 +183,14 @@ impl Flow {
     /// Whether nothing about it is undecided, and nobody asks for each packet at the sender's hook.
     #[inline]
     pub(super) fn is_calm(&self) -> bool {
-        self.is_heard_and_watched()
-            && self.over.is_none()
-            && !self.interest[Hook::Sender as usize].has(Event::PacketIn)
+        self.is_heard_and_watched() && self.over.is_none() && !self.asks(Hook::Sender, Event::PacketIn.into())
     }
 
     /// Whether somebody is told of a segment at the receiver's hook, or its octets are kept.
     #[inline]
     fn is_shown(&self, from: Side, segment: &PlainSegment) -> bool {
         segment.payload_len > 0 && self.is_buffered(!from)
-            || self.interest[Hook::Receiver as usize].has(Event::PacketIn)
+            || self.asks(Hook::Receiver, Event::PacketIn.into())
     }
 }
 

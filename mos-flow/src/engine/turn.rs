@@ -58,8 +58,7 @@ impl<A, M: Memory> Engine<A, M> {
     fn after_turn(&mut self, id: Id, from: Side, turn: &Turn, app: &mut A) {
         let Some(flow) = self.flows.get(id) else { return };
         let embryonic = turn.is_embryonic();
-        let counts = embryonic || !flow.is(Mark::Answered);
-        let progress = embryonic != turn.was_embryonic() || counts != flow.is(Mark::Embryonic);
+        let progress = flow.progresses(turn.was_embryonic(), embryonic);
         if flow.is_awake() {
             self.settle_later(id);
         }

@@ -71,8 +71,8 @@ impl<M: Memory> Flows<M> {
         Some(start)
     }
 
-    /// Follows a plain segment that comes in any order (see [`Conn::sent_plain`](tcp_reasm::Conn::sent_plain)) and brings nothing that is kept or to be told.
-    /// Returns how many octets are in order now that were not; `None` when it was no such segment.
+    /// Follows a plain segment that comes in any order (see [`Conn::sent_plain`](tcp_reasm::Conn::sent_plain)) and brings nothing
+    /// that is kept or to be told. Returns how many octets are in order now that were not; `None` when it was no such segment.
     #[inline]
     pub(crate) fn pass_without_octets(
         &mut self,
